@@ -1,0 +1,1 @@
+"""trionode: a mesh of equal nodes that brings typed objects to the services that process them."""

@@ -1,0 +1,409 @@
+"""The frames of trionode's protocol: what one length-prefixed message of a stream says.
+
+Frames are columns, not rows: a batch of objects is one frame with runs of ids and a list of
+payloads. Only values live here; `trionode.wire.codec` turns them to and from bytes.
+
+Times on the wire are remaining or elapsed, never absolute: each node keeps its own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NewType
+
+import attrs
+
+from trionode.errors import Status
+from trionode.ids import Run
+
+PROTOCOL = 1
+"""The version of the protocol that this code speaks."""
+PROTOCOL_MIN = 1
+"""The oldest version of the protocol that this code still speaks."""
+
+PRODUCE = "/trionode.v1.Trionode/Produce"
+CONSUME = "/trionode.v1.Trionode/Consume"
+PUSH = "/trionode.v1.Trionode/Push"
+DEFINE = "/trionode.v1.Trionode/Define"
+TYPES = "/trionode.v1.Trionode/Types"
+STATUS = "/trionode.v1.Trionode/Status"
+PING = "/trionode.v1.Trionode/Ping"
+LINK = "/trionode.v1.Mesh/Link"
+
+Runs = NewType("Runs", list[Run])
+"""Object ids as runs of (first id, count)."""
+
+Payloads = NewType("Payloads", list[bytes])
+"""One payload per object, in the order of the ids."""
+
+Details = NewType("Details", dict[int, dict[str, Any]])
+"""Rare properties of single objects of a batch: index in the batch -> property -> value.
+
+Known properties: `deadline_ms` and `delay_ms` (remaining), `priority`, `path` (node ids that had
+custody), `hops`, `history`, `dead` (why it is a dead letter), `parent`, `trace`,
+`possibly_duplicate`, `failure` (last error text). Unknown ones are kept and travel on.
+"""
+
+
+@attrs.frozen
+class Definition:
+    """One definition of a type: its JSON Schema and the schema's fingerprint."""
+
+    type: str
+    fingerprint: str
+    schema: str
+
+
+# --- hellos -----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class ClientHello:
+    """First frame of a client on a Produce or Consume stream.
+
+    `producer` is the producer's 10-byte id (Produce only); `acknowledged` the sequence up to which
+    the producer knows the outcome of its pushes and will never send them again.
+    """
+
+    protocol_min: int = PROTOCOL_MIN
+    protocol_max: int = PROTOCOL
+    version: str = ""
+    name: str = ""
+    producer: bytes = b""
+    acknowledged: int = 0
+
+
+@attrs.frozen
+class NodeHello:
+    """First frame of a node on a Produce or Consume stream, and the answer to a Ping.
+
+    `addresses` are this node's and its peers' addresses, for clients to fall back on.
+    """
+
+    protocol: int
+    version: str
+    node: str
+    name: str
+    incarnation: int
+    max_object_bytes: int
+    addresses: list[str] = attrs.field(factory=list)
+
+
+# --- Produce ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Push:
+    """Objects of one type with consecutive sequences `first`, `first + 1`, … of this producer."""
+
+    type: str
+    first: int
+    payloads: Payloads
+    encoding: str = "json"
+    fingerprint: str = ""
+    details: Details = attrs.field(factory=dict)
+    acknowledged: int = 0
+
+
+@attrs.frozen
+class Pushed:
+    """The node has custody of these objects: runs of (first sequence, count)."""
+
+    sequences: list[tuple[int, int]]
+
+
+@attrs.frozen
+class PushRefused:
+    """The node did not take these objects, and why; they must not be sent again unchanged."""
+
+    first: int
+    count: int
+    status: Status
+    message: str
+    hint: str = ""
+
+
+# --- Consume ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Subscribe:
+    """Open subscription `subscription` (the client's number) or set its window again.
+
+    At most `credit` unsettled deliveries and about `credit_bytes` of their payloads; 0 is a pause.
+    """
+
+    number: int
+    subscription: int
+    types: list[str]
+    credit: int
+    credit_bytes: int
+
+
+@attrs.frozen
+class Unsubscribe:
+    """End a subscription; its unsettled deliveries return uncounted."""
+
+    number: int
+    subscription: int
+
+
+@attrs.frozen
+class Deliver:
+    """Objects of one type leased to a subscription, in lease order; `attempts` None: all 1."""
+
+    subscription: int
+    type: str
+    ids: Runs
+    payloads: Payloads
+    encoding: str = "json"
+    fingerprint: str = ""
+    attempts: list[int] | None = None
+    details: Details = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Started:
+    """How many deliveries of the subscription, in the order delivered, a handler has started."""
+
+    subscription: int
+    count: int
+
+
+@attrs.frozen
+class Settle:
+    """Settle leases, all in one way; `attempts` None: all 1.
+
+    `action` is `ack`, `nack`, `reject`, `return` (unsettled and uncounted) or `replace`.
+    `delay_ms` is for nack (None: the node's back-off); `reason` for nack and reject; `payloads`,
+    `encoding` and `fingerprint` for replace.
+    """
+
+    number: int
+    action: str
+    ids: Runs
+    attempts: list[int] | None = None
+    delay_ms: int | None = None
+    reason: str = ""
+    payloads: Payloads = attrs.field(factory=list)
+    encoding: str = "json"
+    fingerprint: str = ""
+
+
+@attrs.frozen
+class Answered:
+    """The answer to the Subscribe, Unsubscribe or Settle of that number.
+
+    With status OK and `refused` empty everything was done. `refused` are the (id, attempt, reason)
+    of single leases that were no longer valid; the rest of a Settle was done.
+    """
+
+    number: int
+    status: Status = Status.OK
+    message: str = ""
+    hint: str = ""
+    refused: list[tuple[bytes, int, str]] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class Lost:
+    """Leases that the node took back, with the reason; settling them would be refused."""
+
+    ids: Runs
+    attempts: list[int] | None
+    reason: str
+
+
+@attrs.frozen
+class Draining:
+    """The node is going away; the client should move to one of these addresses."""
+
+    addresses: list[str] = attrs.field(factory=list)
+
+
+# --- Mesh/Link --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class LinkHello:
+    """First frame of both sides of a link. `address` is where others can dial this node."""
+
+    protocol_min: int
+    protocol_max: int
+    version: str
+    node: str
+    name: str
+    incarnation: int
+    address: str
+    durable: bool
+
+
+@attrs.frozen
+class Interest:
+    """What the sender can process, per key (type or pattern), by its shortest path.
+
+    Columns: `paths[i]` are node ids from the sender to the origin, or empty when the interest is
+    withdrawn. `origins[i]`, `incarnations[i]`, `versions[i]`: who minted it, and the version; in a
+    withdrawal, what is known to be gone (version 0: only this path is gone). `full`: everything
+    said before on this link is replaced. `definitions`: of the types that the peer may not know.
+    """
+
+    full: bool
+    keys: list[str]
+    paths: list[list[str]]
+    origins: list[str]
+    incarnations: list[int]
+    versions: list[int]
+    definitions: list[Definition] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class LinkCredit:
+    """Per key: how many objects and bytes the peer may have offered on this link in all, ever."""
+
+    keys: list[str]
+    limits: list[int]
+    byte_limits: list[int]
+
+
+@attrs.frozen
+class Backlog:
+    """Per key: up to which count the sender would like to have offered on this link, in all."""
+
+    keys: list[str]
+    wanted: list[int]
+
+
+@attrs.frozen
+class Offer:
+    """A numbered proposal to move custody of these objects, spending credit of `key`.
+
+    The number is (sender's node id, its incarnation, `sequence`). `ages_ms`: since creation.
+    `draining`: the sender is leaving and asks for custody beyond credit.
+    """
+
+    sequence: int
+    key: str
+    type: str
+    ids: Runs
+    payloads: Payloads
+    ages_ms: list[int]
+    encoding: str = "json"
+    fingerprint: str = ""
+    attempts: list[int] | None = None
+    details: Details = attrs.field(factory=dict)
+    definitions: list[Definition] = attrs.field(factory=list)
+    draining: bool = False
+
+
+@attrs.frozen
+class OfferAnswer:
+    """What became of the offer (incarnation, sequence) of the peer that reads this.
+
+    `known` False: never seen. `refused`: indexes in the offer of the objects not taken.
+    """
+
+    incarnation: int
+    sequence: int
+    known: bool = True
+    refused: list[int] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class CloseOffers:
+    """The giver has forgotten what these offers moved; the receiver may forget their numbers."""
+
+    incarnation: int
+    sequences: list[int]
+
+
+@attrs.frozen
+class AskOffers:
+    """All offers of the sender that are open with this peer, as (incarnation, sequence) columns.
+
+    Sent when a link opens, also empty: every other number below (`incarnation`, `next_sequence`)
+    is closed.
+    """
+
+    incarnation: int
+    next_sequence: int
+    incarnations: list[int]
+    sequences: list[int]
+
+
+@attrs.frozen
+class Peers:
+    """Who the sender is linked to: node ids, names and the addresses where they can be dialled."""
+
+    nodes: list[str]
+    names: list[str]
+    addresses: list[str]
+
+
+# --- unary calls ------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class PushRequest:
+    """Push one object; the node makes its id."""
+
+    type: str
+    payload: bytes
+    encoding: str = "json"
+    fingerprint: str = ""
+
+
+@attrs.frozen
+class PushReply:
+    """The node has custody; `id` in text form."""
+
+    id: str
+
+
+@attrs.frozen
+class DefineRequest:
+    """Define a type by a JSON Schema (its text), or add a definition; `force` skips the check."""
+
+    type: str
+    schema: str
+    force: bool = False
+
+
+@attrs.frozen
+class DefineReply:
+    """The fingerprint under which the definition is known."""
+
+    fingerprint: str
+
+
+@attrs.frozen
+class TypesRequest:
+    """Ask for the definitions of one type, or of all."""
+
+    name: str = ""
+
+
+@attrs.frozen
+class TypesReply:
+    """Every definition that the node knows, in the order it learnt them."""
+
+    definitions: list[Definition]
+
+
+@attrs.frozen
+class StatusRequest:
+    """Ask a node for its status."""
+
+
+@attrs.frozen
+class StatusReply:
+    """The status as the JSON text that `trionode status --json` prints."""
+
+    status: bytes
+
+
+@attrs.frozen
+class PingRequest:
+    """Ask whether a node answers; the reply is a NodeHello."""
+
+    protocol_min: int = PROTOCOL_MIN
+    protocol_max: int = PROTOCOL
