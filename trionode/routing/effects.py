@@ -1,0 +1,230 @@
+"""What the brain wants done. Three kinds, told apart by class attributes:
+
+- store operations (`stored = True`): applied in order, in one commit per turn of the brain or for
+  several turns together;
+- effects with `after_commit`: carried out only once the store has confirmed everything that was
+  emitted before them (an acknowledgement means custody, R8, G1);
+- all others: carried out at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.ids import Run
+    from trionode.routing.model import HeldObject
+
+Handle = int
+"""Names a stream or a link; minted by whoever runs the brain, never used twice."""
+
+
+@attrs.frozen
+class Effect:
+    """Base of all effects."""
+
+    stored: ClassVar[bool] = False
+    after_commit: bool = attrs.field(default=False, kw_only=True)
+
+
+@attrs.frozen
+class StoreEffect(Effect):
+    """Base of the store operations."""
+
+    stored: ClassVar[bool] = True
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Keep(StoreEffect):
+    """Write these objects as they are now: new in custody, or changed in a way that must last."""
+
+    objects: list[HeldObject]
+
+
+@attrs.frozen
+class Forget(StoreEffect):
+    """These objects have left custody."""
+
+    ids: list[int]
+
+
+@attrs.frozen
+class RememberProducer(StoreEffect):
+    """Sequences of this producer were accepted; all up to `floor` need no remembering any more."""
+
+    producer: int
+    accepted: list[Run]
+    floor: int
+
+
+@attrs.frozen
+class ForgetProducer(StoreEffect):
+    """Nothing of this producer needs remembering."""
+
+    producer: int
+
+
+@attrs.frozen
+class MarkOffered(StoreEffect):
+    """These objects are on offer to `peer` under (own incarnation, sequence)."""
+
+    peer: str
+    incarnation: int
+    sequence: int
+    ids: list[int]
+
+
+@attrs.frozen
+class UnmarkOffered(StoreEffect):
+    """This offer is closed; its objects that are still here are no longer on offer."""
+
+    peer: str
+    incarnation: int
+    sequence: int
+
+
+@attrs.frozen
+class RememberOffer(StoreEffect):
+    """Offer (giver, incarnation, sequence) was taken but for the indexes in `refused`."""
+
+    giver: str
+    incarnation: int
+    sequence: int
+    refused: tuple[int, ...]
+
+
+@attrs.frozen
+class ForgetOffers(StoreEffect):
+    """The giver reported these offers closed, as (incarnation, sequence)."""
+
+    giver: str
+    numbers: list[tuple[int, int]]
+
+
+# --- to clients -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class AcknowledgePush(Effect):
+    """Tell a producer stream that custody of these sequences is taken."""
+
+    stream: Handle
+    sequences: list[tuple[int, int]]
+
+
+@attrs.frozen
+class Deliver(Effect):
+    """Send these leased objects, all of one type, to a subscription of a consumer stream."""
+
+    stream: Handle
+    subscription: int
+    type: str
+    objects: list[HeldObject]
+
+
+@attrs.frozen
+class AnswerSettle(Effect):
+    """Answer the settle of that number; `refused` are (id, attempt, reason)."""
+
+    stream: Handle
+    number: int
+    refused: list[tuple[int, int, str]]
+
+
+@attrs.frozen
+class LoseLeases(Effect):
+    """Tell a consumer stream that leases (id, attempt) were taken back."""
+
+    stream: Handle
+    leases: list[tuple[int, int]]
+    reason: str
+
+
+# --- to peers ---------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class RouteUpdate:
+    """What a node says of one key: its path to the origin, or none when it is withdrawn.
+
+    `epoch` names the account of credit that goes with this advertisement on this link.
+    """
+
+    key: str
+    path: tuple[str, ...]
+    origin: str
+    incarnation: int
+    version: int
+    epoch: int
+
+
+@attrs.frozen
+class SendInterest(Effect):
+    """Tell a peer what can be processed here or through here; `full` replaces what was said."""
+
+    link: Handle
+    full: bool
+    updates: list[RouteUpdate]
+
+
+@attrs.frozen
+class SendCredit(Effect):
+    """Grant (key, epoch, highest count acceptable, highest bytes acceptable) to a peer."""
+
+    link: Handle
+    grants: list[tuple[str, int, int, int]]
+
+
+@attrs.frozen
+class SendBacklog(Effect):
+    """Tell a peer (key, epoch, count up to which we would like to offer)."""
+
+    link: Handle
+    wishes: list[tuple[str, int, int]]
+
+
+@attrs.frozen
+class SendOffer(Effect):
+    """Propose custody of these objects, all of one type and shape, to the peer."""
+
+    link: Handle
+    sequence: int
+    key: str
+    epoch: int
+    type: str
+    objects: list[HeldObject]
+    draining: bool
+
+
+@attrs.frozen
+class SendAnswer(Effect):
+    """Answer a peer's offer (its incarnation, sequence)."""
+
+    link: Handle
+    incarnation: int
+    sequence: int
+    known: bool
+    refused: tuple[int, ...]
+
+
+@attrs.frozen
+class SendClose(Effect):
+    """Tell the receiver that these offers of ours, (incarnation, sequence), are closed."""
+
+    link: Handle
+    numbers: list[tuple[int, int]]
+
+
+@attrs.frozen
+class SendAsk(Effect):
+    """Ask the peer about every offer of ours that is open with it; all others are closed."""
+
+    link: Handle
+    incarnation: int
+    next_sequence: int
+    numbers: list[tuple[int, int]]

@@ -1,0 +1,205 @@
+"""What happens to the brain. Handles name streams and links; an event of an unknown one is old news
+and is ignored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.routing.effects import Handle, RouteUpdate
+    from trionode.routing.model import Shape
+
+
+@attrs.frozen
+class Pushed:
+    """A producer pushed objects of one type with consecutive sequences from `first`.
+
+    `acknowledged`: all sequences up to it are resolved for the producer and never come again.
+    `details` are rare properties by index, with absolute times.
+    """
+
+    stream: Handle
+    producer: int
+    first: int
+    type: str
+    shape: Shape
+    payloads: list[bytes]
+    acknowledged: int = 0
+    details: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ConsumerCame:
+    """A consumer stream opened."""
+
+    stream: Handle
+
+
+@attrs.frozen
+class ConsumerGone:
+    """A consumer stream ended. `died`: without saying so, so what it had started counts."""
+
+    stream: Handle
+    died: bool
+
+
+@attrs.frozen
+class Subscribed:
+    """A subscription was opened, or its window set again."""
+
+    stream: Handle
+    subscription: int
+    keys: tuple[str, ...]
+    credit: int
+    credit_bytes: int
+
+
+@attrs.frozen
+class Unsubscribed:
+    """A subscription ended; its leases return uncounted."""
+
+    stream: Handle
+    subscription: int
+
+
+@attrs.frozen
+class Started:
+    """The consumer's handlers have started the first `count` deliveries of the subscription."""
+
+    stream: Handle
+    subscription: int
+    count: int
+
+
+@attrs.frozen
+class Settled:
+    """A consumer settles leases. `action`: ack, nack, reject, return, replace.
+
+    `attempts` None: all 1. `delay_s` None: the node's back-off. `payloads` and `shape`: replace.
+    """
+
+    stream: Handle
+    number: int
+    action: str
+    ids: list[int]
+    attempts: list[int] | None = None
+    delay_s: float | None = None
+    reason: str = ""
+    payloads: list[bytes] = attrs.field(factory=list)
+    shape: Shape | None = None
+
+
+@attrs.frozen
+class LinkUp:
+    """A link to a peer is open; both hellos are exchanged."""
+
+    link: Handle
+    peer: str
+    incarnation: int
+    durable: bool
+
+
+@attrs.frozen
+class LinkDown:
+    """A link is gone with whatever was in flight on it."""
+
+    link: Handle
+
+
+@attrs.frozen
+class NeighboursTold:
+    """A peer told whom it is linked to (node ids)."""
+
+    link: Handle
+    nodes: frozenset[str]
+
+
+@attrs.frozen
+class InterestTold:
+    """A peer told what it can process; `full` replaces what it said before."""
+
+    link: Handle
+    full: bool
+    updates: list[RouteUpdate]
+
+
+@attrs.frozen
+class CreditGranted:
+    """A peer granted (key, epoch, count limit, byte limit)."""
+
+    link: Handle
+    grants: list[tuple[str, int, int, int]]
+
+
+@attrs.frozen
+class BacklogTold:
+    """A peer would like to offer, as (key, epoch, up to which count)."""
+
+    link: Handle
+    wishes: list[tuple[str, int, int]]
+
+
+@attrs.frozen
+class OfferedObject:
+    """One object of an offer as it came over the link; `age_s` since its creation."""
+
+    id: int
+    payload: bytes
+    age_s: float
+    attempt: int
+    details: dict[str, Any] | None
+
+
+@attrs.frozen
+class OfferCame:
+    """A peer proposes custody of objects of one type and shape."""
+
+    link: Handle
+    sequence: int
+    key: str
+    epoch: int
+    type: str
+    shape: Shape
+    objects: list[OfferedObject]
+    draining: bool = False
+
+
+@attrs.frozen
+class OfferAnswered:
+    """The peer answered our offer (incarnation, sequence)."""
+
+    link: Handle
+    incarnation: int
+    sequence: int
+    known: bool
+    refused: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class OffersClosed:
+    """The peer forgot what these offers of its moved, as (incarnation, sequence)."""
+
+    link: Handle
+    numbers: list[tuple[int, int]]
+
+
+@attrs.frozen
+class OffersAsked:
+    """The peer asks about its open offers; every other number below its next one is closed."""
+
+    link: Handle
+    incarnation: int
+    next_sequence: int
+    numbers: list[tuple[int, int]]
+
+
+@attrs.frozen
+class Tick:
+    """Time has passed or work was flagged: timers fire, transfers are planned, news is sent."""
+
+
+@attrs.frozen
+class DrainStarted:
+    """The node is leaving: no new leases or objects; what can go to peers goes (R10)."""

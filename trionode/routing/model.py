@@ -1,0 +1,142 @@
+"""What the brain keeps of an object, and the one table of states an object goes through."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.routing.custody import TypeTable
+    from trionode.routing.offers import Offer
+    from trionode.routing.subscriptions import Subscription
+
+
+class State(enum.IntEnum):
+    """Where an object stands. The last two are terminal: the object has left this node's custody."""
+
+    READY = 0
+    DELAYED = 1
+    LEASED = 2
+    TRANSFERRING = 3
+    DEAD = 4
+    GONE = 5
+
+
+HELD_STATES = (State.READY, State.DELAYED, State.LEASED, State.TRANSFERRING, State.DEAD)
+
+
+class Step(enum.IntEnum):
+    """What can happen to an object in custody."""
+
+    LEASE = 0
+    """It was handed to a consumer."""
+    SETTLE = 1
+    """Its consumer acknowledged it."""
+    RETURN = 2
+    """Its lease ended and it may be leased again at once."""
+    DELAY = 3
+    """It waits for a time: a push with a delay, or a nack."""
+    BURY = 4
+    """It became a dead letter."""
+    DUE = 5
+    """Its delay is over."""
+    OFFER = 6
+    """It was proposed to another node."""
+    GIVE = 7
+    """The other node has accepted custody."""
+    KEEP = 8
+    """The offer was refused, never seen, given up or void: it stays here."""
+    RETRY = 9
+    """A person revived a dead letter."""
+    EXPIRE = 10
+    """Its producer's deadline passed."""
+    DISCARD = 11
+    """A person discarded it."""
+    REPLACE = 12
+    """Its consumer gave it new content; it goes on from the back of the queue."""
+
+
+_R, _D, _L, _T, _X, _G = (
+    State.READY,
+    State.DELAYED,
+    State.LEASED,
+    State.TRANSFERRING,
+    State.DEAD,
+    State.GONE,
+)
+
+_ALLOWED: dict[Step, dict[State, State]] = {
+    Step.LEASE: {_R: _L},
+    Step.SETTLE: {_L: _G},
+    Step.RETURN: {_L: _R},
+    Step.DELAY: {_R: _D, _L: _D},
+    Step.BURY: {_R: _X, _L: _X, _D: _X},
+    Step.DUE: {_D: _R},
+    Step.OFFER: {_R: _T, _D: _T, _X: _T},
+    Step.GIVE: {_T: _G},
+    Step.KEEP: {_T: _R},
+    Step.RETRY: {_X: _R},
+    Step.EXPIRE: {_R: _G, _D: _G, _L: _G},
+    Step.DISCARD: {_X: _G},
+    Step.REPLACE: {_L: _R},
+}
+
+TRANSITIONS: tuple[tuple[State | None, ...], ...] = tuple(
+    tuple(_ALLOWED[step].get(state) for state in State) for step in Step
+)
+"""`TRANSITIONS[step][state]` is the next state, or None where the step is a programmer's error."""
+
+
+@attrs.frozen
+class Shape:
+    """What the objects of a batch have in common beside their type; interned by the intake."""
+
+    encoding: str = "json"
+    fingerprint: str = ""
+
+
+@attrs.define(eq=False)
+class HeldObject:
+    """One object in this node's custody. Mutated by `Custody` and the leases' owner only.
+
+    `since` is when it became ready; `created` when its producer made it, both on this node's
+    monotonic clock. `holder` is the subscription that leases it or the offer that moves it, `mark`
+    its delivery number in that subscription. `details` are rare properties, never mutated in place
+    because the objects of a batch share the dict; times in it are absolute on this node's clock
+    (`deadline`, `due`).
+    """
+
+    id: int
+    table: TypeTable
+    payload: bytes
+    shape: Shape
+    created: float
+    since: float
+    state: State = State.READY
+    attempt: int = 1
+    holder: Subscription | Offer | None = None
+    mark: int = 0
+    details: dict[str, Any] | None = None
+
+    def detail(self, name: str, default: Any = None) -> Any:
+        """One rare property, or `default`."""
+        return default if self.details is None else self.details.get(name, default)
+
+    def amend(self, **changes: Any) -> None:
+        """Set rare properties (None removes one) on this object alone."""
+        details = {**(self.details or {}), **changes}
+        self.details = {name: value for name, value in details.items() if value is not None} or None
+
+
+def jitter(key: int, salt: int) -> float:
+    """A number in [0, 1) that looks random but is a function of its arguments.
+
+    Spreads retries without randomness in the brain (a step of SplitMix64).
+    """
+    mask = (1 << 64) - 1
+    x = (key ^ (salt * 0x9E3779B97F4A7C15)) & mask
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+    return (x ^ (x >> 31)) / (mask + 1)

@@ -1,0 +1,42 @@
+"""The numbers that shape routing, as one frozen value."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class RoutingOptions:
+    """Timings and bounds of the routing rules; the defaults are those of the design.
+
+    Attributes:
+        transfer_after_s: after the last local subscription of a type went, how long its objects
+            wait before they are transferred, so that a worker's restart ships nothing away (R2).
+        overflow_after_s: how long an object waits for local credit before it may overflow to a
+            peer; doubled with each hop (R3).
+        overflow_cap_s: the longest that back-off grows.
+        relay_window: objects per type that a relay holds for others (R5).
+        max_hops: the longest path that interest travels (R5).
+        in_doubt_timeout_s: how long an offer without an answer waits for its peer's return (R8).
+        credit_withdraw_after_s: unspent link credit is taken back after this (R4).
+        allow_volatile: a durable node may give objects to one without a durable store (R2).
+        max_attempts: counted attempts after which an object is a dead letter (G5).
+        retry_base_s: back-off before the second attempt after a nack without a delay; doubles.
+        retry_cap_s: the longest that back-off grows.
+        max_held_bytes: payload bytes beyond which offers are refused.
+        producers_remembered: how many producers' accepted sequences are kept (R11).
+    """
+
+    transfer_after_s: float = 1.0
+    overflow_after_s: float = 0.1
+    overflow_cap_s: float = 60.0
+    relay_window: int = 256
+    max_hops: int = 8
+    in_doubt_timeout_s: float = 30.0
+    credit_withdraw_after_s: float = 1.0
+    allow_volatile: bool = False
+    max_attempts: int = 8
+    retry_base_s: float = 0.1
+    retry_cap_s: float = 60.0
+    max_held_bytes: int = 1 << 30
+    producers_remembered: int = 100_000
