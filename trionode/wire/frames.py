@@ -243,8 +243,8 @@ class Interest:
 
     Columns: `paths[i]` are node ids from the sender to the origin, or empty when the interest is
     withdrawn. `origins[i]`, `incarnations[i]`, `versions[i]`: who minted it, and the version; in a
-    withdrawal, what is known to be gone (version 0: only this path is gone). `full`: everything
-    said before on this link is replaced. `definitions`: of the types that the peer may not know.
+    withdrawal, what is known to be gone (version 0: only this path is gone). `epochs[i]`: the account
+    of credit that this advertisement opened. `full`: everything said before on this link is replaced. `definitions`: of the types that the peer may not know.
     """
 
     full: bool
@@ -253,23 +253,32 @@ class Interest:
     origins: list[str]
     incarnations: list[int]
     versions: list[int]
+    epochs: list[int]
     definitions: list[Definition] = attrs.field(factory=list)
 
 
 @attrs.frozen
 class LinkCredit:
-    """Per key: how many objects and bytes the peer may have offered on this link in all, ever."""
+    """Per key: how many objects and bytes the peer may have offered on this link in all.
+
+    `epochs[i]` names the advertisement of the key's interest since which is counted.
+    """
 
     keys: list[str]
+    epochs: list[int]
     limits: list[int]
     byte_limits: list[int]
 
 
 @attrs.frozen
 class Backlog:
-    """Per key: up to which count the sender would like to have offered on this link, in all."""
+    """Per key: up to which count the sender would like to have offered on this link, in all.
+
+    `epochs[i]` names the advertisement of the key's interest since which is counted.
+    """
 
     keys: list[str]
+    epochs: list[int]
     wanted: list[int]
 
 
@@ -283,6 +292,7 @@ class Offer:
 
     sequence: int
     key: str
+    epoch: int
     type: str
     ids: Runs
     payloads: Payloads
@@ -310,9 +320,12 @@ class OfferAnswer:
 
 @attrs.frozen
 class CloseOffers:
-    """The giver has forgotten what these offers moved; the receiver may forget their numbers."""
+    """The giver has forgotten what these offers moved; the receiver may forget their numbers.
 
-    incarnation: int
+    Columns: offer i is (`incarnations[i]`, `sequences[i]`) of the sender.
+    """
+
+    incarnations: list[int]
     sequences: list[int]
 
 
