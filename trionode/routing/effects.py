@@ -1,4 +1,6 @@
-"""What the brain wants done. Three kinds, told apart by class attributes:
+"""What the brain wants done.
+
+Three kinds, told apart by class attributes:
 
 - store operations (`stored = True`): applied in order, in one commit per turn of the brain or for
   several turns together;

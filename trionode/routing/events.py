@@ -1,5 +1,7 @@
-"""What happens to the brain. Handles name streams and links; an event of an unknown one is old news
-and is ignored."""
+"""What happens to the brain.
+
+Handles name streams and links; an event of an unknown one is old news and is ignored.
+"""
 
 from __future__ import annotations
 
@@ -142,19 +144,12 @@ class BacklogTold:
 
 
 @attrs.frozen
-class OfferedObject:
-    """One object of an offer as it came over the link; `age_s` since its creation."""
-
-    id: int
-    payload: bytes
-    age_s: float
-    attempt: int
-    details: dict[str, Any] | None
-
-
-@attrs.frozen
 class OfferCame:
-    """A peer proposes custody of objects of one type and shape."""
+    """A peer proposes custody of objects of one type and shape, in columns.
+
+    `ages_s` since their creation; `attempts` None: all 1; `details` are rare properties by index,
+    with absolute times.
+    """
 
     link: Handle
     sequence: int
@@ -162,7 +157,11 @@ class OfferCame:
     epoch: int
     type: str
     shape: Shape
-    objects: list[OfferedObject]
+    ids: list[int]
+    payloads: list[bytes]
+    ages_s: list[float]
+    attempts: list[int] | None = None
+    details: dict[int, dict[str, Any]] = attrs.field(factory=dict)
     draining: bool = False
 
 

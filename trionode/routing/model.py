@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class State(enum.IntEnum):
-    """Where an object stands. The last two are terminal: the object has left this node's custody."""
+    """Where an object stands; GONE is terminal: it has left this node's custody."""
 
     READY = 0
     DELAYED = 1

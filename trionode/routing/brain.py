@@ -1,0 +1,245 @@
+"""The brain's front door: one event in, the effects it causes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trionode.routing import effects, events
+from trionode.routing.context import Context
+from trionode.routing.credit import Credit
+from trionode.routing.intake import Intake
+from trionode.routing.interest import Interest
+from trionode.routing.leases import Leases
+from trionode.routing.links import Link
+from trionode.routing.model import HeldObject, State, Step
+from trionode.routing.offers import Givings, Offer, Takings
+from trionode.routing.options import RoutingOptions
+from trionode.routing.rebalance import Rebalancer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trionode.routing.custody import TypeTable
+    from trionode.routing.effects import Effect
+
+
+class Brain:
+    """All routing decisions of one node.
+
+    `handle` is the only way to change it. Whoever runs it must carry the effects out in order, hold
+    those with `after_commit` back until the store confirms, send a `Tick` whenever `work_flagged`
+    is true (once per pass of its loop is enough: that is what coalesces news to peers), and one at
+    `wake_at`.
+
+    Args:
+        node: this node's id, unique in the mesh.
+        incarnation: larger than in any earlier life of this node id.
+        durable: the node's store survives its crash.
+        options: timings and bounds.
+    """
+
+    def __init__(
+        self, node: str, incarnation: int, *, durable: bool, options: RoutingOptions | None = None
+    ) -> None:
+        self._context = context = Context(node, incarnation, durable, options or RoutingOptions())
+        self._leases = Leases(context)
+        self._intake = Intake(context, self._leases)
+        self._interest = Interest(context)
+        self._credit = Credit(context, self._interest)
+        self._givings = Givings(context)
+        self._takings = Takings(context)
+        self._rebalancer = Rebalancer(context, self._interest, self._credit, self._givings)
+        self._handlers: dict[type, Callable[[Any, float], None]] = {
+            events.Pushed: self._intake.pushed,
+            events.ConsumerCame: lambda event, _now: self._leases.came(event),
+            events.ConsumerGone: self._leases.gone,
+            events.Subscribed: lambda event, _now: self._leases.subscribe(event),
+            events.Unsubscribed: self._leases.unsubscribe,
+            events.Started: lambda event, _now: self._leases.started(event),
+            events.Settled: self._leases.settle,
+            events.LinkUp: self._link_up,
+            events.LinkDown: self._link_down,
+            events.NeighboursTold: lambda event, _now: self._interest.neighbours_told(event),
+            events.InterestTold: lambda event, _now: self._interest.told(event),
+            events.CreditGranted: lambda event, _now: self._credit.granted(event),
+            events.BacklogTold: lambda event, _now: self._credit.backlog_told(event),
+            events.OfferCame: self._offer_came,
+            events.OfferAnswered: self._offer_answered,
+            events.OffersClosed: self._offers_closed,
+            events.OffersAsked: self._offers_asked,
+            events.Tick: self._tick,
+            events.DrainStarted: self._drain,
+        }
+
+    @property
+    def context(self) -> Context:
+        """The books, for reading: status, invariants, recovery."""
+        return self._context
+
+    @property
+    def interest(self) -> Interest:
+        """Links and routes, for reading."""
+        return self._interest
+
+    @property
+    def givings(self) -> Givings:
+        """Open offers of ours, for reading."""
+        return self._givings
+
+    @property
+    def takings(self) -> Takings:
+        """Offers of others not yet closed, for reading."""
+        return self._takings
+
+    @property
+    def intake(self) -> Intake:
+        """Producers' books, for reading."""
+        return self._intake
+
+    @property
+    def work_flagged(self) -> bool:
+        """Whether a tick has something to do now."""
+        context = self._context
+        return bool(context.stale_plans or context.stale_interest or context.stale_grants)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When the next timer is due."""
+        return self._context.timers.next()
+
+    def handle(self, event: object, now: float) -> list[Effect]:
+        """Take one event at monotonic time `now` (seconds) and return what is to be done."""
+        self._handlers[type(event)](event, now)
+        out = self._context.out
+        self._context.out = []
+        return out
+
+    # --- links ---------------------------------------------------------------------------------
+
+    def _link_up(self, event: events.LinkUp, _now: float) -> None:
+        assert all(link.peer != event.peer for link in self._interest.links.values()), (
+            "the old link of a peer goes down before the new one comes up"
+        )
+        link = Link(event.link, event.peer, event.incarnation, event.durable)
+        self._interest.link_up(link)
+        self._givings.link_up(link)
+        self._interest.flush()
+
+    def _link_down(self, event: events.LinkDown, now: float) -> None:
+        link = self._interest.links.get(event.link)
+        if link is None:
+            return
+        self._context.stale_grants.update(dict.fromkeys(link.take))
+        self._interest.link_down(link)
+        self._givings.link_down(link.peer, now)
+
+    # --- custody between nodes -----------------------------------------------------------------
+
+    def _offer_came(self, event: events.OfferCame, now: float) -> None:
+        link = self._interest.links.get(event.link)
+        if link is None:
+            return
+        taken = self._takings.came(event, link, self._room(event, link), now)
+        size_bytes = sum(map(len, event.payloads))
+        self._credit.received(link, event.key, event.epoch, len(event.ids), size_bytes)
+        if taken:
+            self._leases.match(self._context.custody.table(event.type))
+
+    def _room(self, event: events.OfferCame, link: Link) -> int:
+        """How many objects of an offer can be taken.
+
+        Credit is not checked again: an offer that crosses the withdrawal of its credit is still
+        taken while there is room. Interest is: what nobody here or behind here wants, stays.
+        """
+        context = self._context
+        wanted = event.key in link.take or event.draining
+        full = context.custody.held_bytes >= context.options.max_held_bytes
+        return 0 if context.draining or full or not wanted else len(event.ids)
+
+    def _offer_answered(self, event: events.OfferAnswered, now: float) -> None:
+        link = self._interest.links.get(event.link)
+        if link is None:
+            return
+        kept = self._givings.answered(event, link, now)
+        if kept and self._context.draining:
+            link.refusing = True
+        self._match_all(kept)
+
+    def _offers_closed(self, event: events.OffersClosed, _now: float) -> None:
+        link = self._interest.links.get(event.link)
+        if link is not None:
+            self._takings.closed(event, link)
+
+    def _offers_asked(self, event: events.OffersAsked, _now: float) -> None:
+        link = self._interest.links.get(event.link)
+        if link is not None:
+            self._takings.asked(event, link)
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def _tick(self, _event: events.Tick, now: float) -> None:
+        context = self._context
+        fire: dict[str, Callable[[Any, float], object]] = {
+            "due": self._due,
+            "deadline": self._deadline,
+            "plan": self._plan_due,
+            "credit": self._credit.withdraw,
+            "doubt": self._doubt_due,
+        }
+        for _when, kind, key in context.timers.due(now):
+            fire[kind](key, now)
+        if context.stale_interest:
+            self._interest.flush()
+        plans = list(context.stale_plans)
+        context.stale_plans.clear()
+        for name in plans:
+            table = context.custody.tables.get(name)
+            if table is not None:
+                table.ready.sweep(table.counts[State.READY])
+                self._rebalancer.plan(table, now)
+        if context.draining and not context.durable:
+            self._rebalancer.hand_over()
+        if context.stale_grants:
+            self._credit.flush(now)
+
+    def _due(self, item: HeldObject, now: float) -> None:
+        context = self._context
+        if item.state != State.DELAYED or item.detail("due", now) > now:
+            return
+        context.custody.move([item], Step.DUE)
+        item.amend(due=None)
+        item.since = now
+        item.table.ready.append([item])
+        self._leases.match(item.table)
+
+    def _deadline(self, item: HeldObject, now: float) -> None:
+        """G2: an object leaves at the deadline its producer set, whatever it waits for.
+
+        One that is on offer leaves when the offer ends; a dead letter waits for a person.
+        """
+        context = self._context
+        if item.state in (State.GONE, State.DEAD, State.TRANSFERRING):
+            return
+        if item.state == State.LEASED:
+            self._leases.release_for_removal(item, "its deadline passed")
+        ids = context.custody.remove([item], Step.EXPIRE, "expired")
+        context.out.append(effects.Forget(ids))
+
+    def _plan_due(self, table: TypeTable, _now: float) -> None:
+        table.wake = float("inf")
+        self._context.stale_plans[table.name] = None
+
+    def _doubt_due(self, offer: Offer, now: float) -> None:
+        self._match_all(self._givings.doubt_due(offer, now))
+
+    def _match_all(self, items: list[HeldObject]) -> None:
+        for table in {item.table.name: item.table for item in items}.values():
+            self._leases.match(table)
+
+    def _drain(self, _event: events.DrainStarted, _now: float) -> None:
+        """R10: no new leases, no objects in, no interest out; what is ready goes to peers."""
+        context = self._context
+        context.draining = True
+        context.stale_interest.update(dict.fromkeys(context.subscriptions.demands))
+        context.stale_interest.update(dict.fromkeys(self._interest.routes))
+        context.stale_plans.update(dict.fromkeys(context.custody.tables))

@@ -1,0 +1,77 @@
+"""What the parts of the brain share: identity, books, timers, and the effects of this turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trionode.routing.custody import Custody, TypeTable
+from trionode.routing.model import HeldObject, State, Step
+from trionode.routing.queues import Timers
+from trionode.routing.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from trionode.routing.effects import Effect
+    from trionode.routing.options import RoutingOptions
+
+
+@attrs.define(eq=False)
+class Context:
+    """Shared by the parts of one brain, mutated by them only.
+
+    `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
+    next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
+    grants to recompute.
+    """
+
+    node: str
+    incarnation: int
+    durable: bool
+    options: RoutingOptions
+    custody: Custody = attrs.field(factory=Custody)
+    subscriptions: Subscriptions = attrs.field(factory=Subscriptions)
+    timers: Timers = attrs.field(factory=Timers)
+    out: list[Effect] = attrs.field(factory=list)
+    stale_plans: dict[str, None] = attrs.field(factory=dict)
+    stale_interest: dict[str, None] = attrs.field(factory=dict)
+    stale_grants: dict[str, None] = attrs.field(factory=dict)
+    draining: bool = False
+
+    def requeue(self, objects: list[HeldObject], now: float) -> None:
+        """Put objects that have just become ready at the front of their types' queues, in order.
+
+        The caller has moved them to READY and matches the types afterwards.
+        """
+        by_table: dict[TypeTable, list[HeldObject]] = {}
+        for item in objects:
+            item.holder = None
+            item.since = now
+            by_table.setdefault(item.table, []).append(item)
+        for table, group in by_table.items():
+            table.ready.put_back(group)
+            self.stale_plans[table.name] = None
+
+    def backoff_s(self, item: HeldObject) -> float:
+        """R3: how long an object waits before it may overflow, return or go beyond `max_hops`."""
+        options = self.options
+        doublings = min(item.detail("hops", 0), 32)
+        return min(options.overflow_after_s * float(2**doublings), options.overflow_cap_s)
+
+    def delay(self, items: list[HeldObject], due: float) -> None:
+        """Make objects wait until `due`; a timer then makes each ready."""
+        self.custody.move(items, Step.DELAY)
+        for item in items:
+            item.holder = None
+            item.amend(due=due)
+            self.timers.set(due, "due", item)
+
+    def watch(self, items: list[HeldObject]) -> None:
+        """Set the timers that objects new in custody need: the end of a delay, the deadline."""
+        for item in items:
+            if item.details is None:
+                continue
+            if item.state == State.DELAYED:
+                self.timers.set(item.details["due"], "due", item)
+            if "deadline" in item.details:
+                self.timers.set(item.details["deadline"], "deadline", item)

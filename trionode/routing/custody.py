@@ -1,0 +1,155 @@
+"""The books of custody: every object held, its state, and exact accounting per type (I8).
+
+The only place where an object's state changes. It must never decide where an object goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trionode.routing.model import TRANSITIONS, HeldObject, State, Step
+from trionode.routing.queues import ReadyQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NEVER = float("-inf")
+
+FLOWS_IN = ("accepted", "recovered", "received", "replaced_in")
+FLOWS_OUT = (
+    "settled",
+    "transferred",
+    "expired",
+    "discarded",
+    "merged",
+    "replaced_out",
+    "damaged",
+)
+
+
+@attrs.define
+class Flow:
+    """Objects and payload bytes that crossed one of the doors of custody."""
+
+    count: int = 0
+    size_bytes: int = 0
+
+
+@attrs.define(eq=False)
+class TypeTable:
+    """Everything held of one type. Mutated by `Custody` only, but for `local_gone` and `wake`.
+
+    `local_gone` is when the last local subscription went; `wake` the earliest timer set for
+    planning this type's transfers.
+    """
+
+    name: str
+    ready: ReadyQueue = attrs.field(factory=ReadyQueue)
+    counts: list[int] = attrs.field(factory=lambda: [0] * len(State))
+    held_bytes: int = 0
+    flows: dict[str, Flow] = attrs.field(
+        factory=lambda: {name: Flow() for name in (*FLOWS_IN, *FLOWS_OUT)}
+    )
+    local_gone: float = NEVER
+    wake: float = float("inf")
+
+    @property
+    def held(self) -> int:
+        """How many objects are in custody, in any state."""
+        return sum(self.counts[: State.GONE])
+
+
+class Custody:
+    """All objects held, by id and by type."""
+
+    def __init__(self) -> None:
+        self.objects: dict[int, HeldObject] = {}
+        self.tables: dict[str, TypeTable] = {}
+        self.held_bytes = 0
+
+    def table(self, name: str) -> TypeTable:
+        """The table of a type, made at its first use."""
+        table = self.tables.get(name)
+        if table is None:
+            table = self.tables[name] = TypeTable(name)
+        return table
+
+    def admit(self, table: TypeTable, objects: list[HeldObject], door: str) -> None:
+        """Take custody of objects in the state they are in; ready ones join the queue's back.
+
+        `door` is one of `FLOWS_IN`. The ids must not be held.
+        """
+        held, counts = self.objects, table.counts
+        size_bytes = 0
+        ready = []
+        for item in objects:
+            assert item.id not in held, "an object held already must be merged"
+            held[item.id] = item
+            counts[item.state] += 1
+            size_bytes += len(item.payload)
+            if item.state == State.READY:
+                ready.append(item)
+        table.ready.append(ready)
+        self._flow(table, door, len(objects), size_bytes, inward=True)
+
+    def move(self, objects: Iterable[HeldObject], step: Step) -> None:
+        """Change the state of objects that stay in custody; the caller queues ready ones.
+
+        Raises:
+            AssertionError: an object is in a state that the step does not leave from.
+        """
+        row = TRANSITIONS[step]
+        for item in objects:
+            target = row[item.state]
+            assert target not in (None, State.GONE), f"{step.name} from {item.state!r}"
+            counts = item.table.counts
+            counts[item.state] -= 1
+            counts[target] += 1
+            item.state = target
+
+    def remove(self, objects: Iterable[HeldObject], step: Step, door: str) -> list[int]:
+        """End custody of objects, through one of `FLOWS_OUT`; returns their ids."""
+        row = TRANSITIONS[step]
+        held = self.objects
+        ids = []
+        for item in objects:
+            assert row[item.state] == State.GONE, f"{step.name} from {item.state!r}"
+            del held[item.id]
+            ids.append(item.id)
+            table = item.table
+            table.counts[item.state] -= 1
+            item.state = State.GONE
+            size_bytes = len(item.payload)
+            table.held_bytes -= size_bytes
+            self.held_bytes -= size_bytes
+            flow = table.flows[door]
+            flow.count += 1
+            flow.size_bytes += size_bytes
+            item.payload = b""
+            item.holder = None
+        return ids
+
+    def merge(self, table: TypeTable, size_bytes: int) -> None:
+        """Count a copy that arrived of an object held already: received, and merged at once."""
+        for door in ("received", "merged"):
+            flow = table.flows[door]
+            flow.count += 1
+            flow.size_bytes += size_bytes
+
+    def replace(self, item: HeldObject, payload: bytes) -> None:
+        """Give a held object new content (its state is moved by the caller)."""
+        self._flow(item.table, "replaced_out", 1, len(item.payload), inward=False)
+        item.payload = payload
+        self._flow(item.table, "replaced_in", 1, len(payload), inward=True)
+
+    def _flow(
+        self, table: TypeTable, door: str, count: int, size_bytes: int, *, inward: bool
+    ) -> None:
+        flow = table.flows[door]
+        flow.count += count
+        flow.size_bytes += size_bytes
+        change = size_bytes if inward else -size_bytes
+        table.held_bytes += change
+        self.held_bytes += change

@@ -1,0 +1,300 @@
+"""Leases: handing ready objects to local subscriptions (R1) and ending leases in every way.
+
+Never talks to peers; whatever changes here only flags work for the next tick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trionode.routing import effects
+from trionode.routing.model import HeldObject, Shape, State, Step, jitter
+from trionode.routing.subscriptions import ConsumerStream, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trionode.routing import events
+    from trionode.routing.context import Context
+    from trionode.routing.custody import TypeTable
+
+NOT_HELD = "this node has no such object: it was settled, transferred or never here"
+NOT_LEASED = "the lease ended: the object is not leased now"
+OTHER_LEASE = "the lease ended: the object is leased under another attempt or to another consumer"
+TERMINAL_TEXT_MAX = 1000
+"""Characters of a failure's text that are kept."""
+
+
+class Leases:
+    """Mutates objects' leases and the subscriptions' windows."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._actions = {
+            "ack": self._ack,
+            "nack": self._nack,
+            "reject": self._reject,
+            "return": self._return,
+            "replace": self._replace,
+        }
+
+    # --- handing out ---------------------------------------------------------------------------
+
+    def match(self, table: TypeTable) -> None:
+        """R1: lease ready objects of a type to local subscriptions, a fair share to each."""
+        context = self._context
+        demand = context.subscriptions.demands.get(table.name)
+        counts = table.counts
+        if demand is not None and not context.draining:
+            while counts[State.READY] and (subscription := demand.next()) is not None:
+                share = -(-counts[State.READY] // max(1, len(demand.available)))
+                batch = table.ready.take(min(share, subscription.free), subscription.free_bytes)
+                if not batch:
+                    break
+                self._lease(batch, subscription)
+        if counts[State.READY]:
+            context.stale_plans[table.name] = None
+
+    def _lease(self, batch: list[HeldObject], subscription: Subscription) -> None:
+        context = self._context
+        context.custody.move(batch, Step.LEASE)
+        leases, mark = subscription.leases, subscription.delivered
+        size_bytes = 0
+        for item in batch:
+            item.holder = subscription
+            item.mark = mark
+            mark += 1
+            leases[item.id] = item
+            size_bytes += len(item.payload)
+        subscription.delivered = mark
+        subscription.leased_bytes += size_bytes
+        subscription.refresh()
+        context.out.append(
+            effects.Deliver(
+                subscription.stream.handle, subscription.number, batch[0].table.name, batch
+            )
+        )
+
+    # --- streams and subscriptions -------------------------------------------------------------
+
+    def came(self, event: events.ConsumerCame) -> None:
+        """A consumer stream opened."""
+        self._context.subscriptions.streams[event.stream] = ConsumerStream(event.stream)
+
+    def gone(self, event: events.ConsumerGone, now: float) -> None:
+        """A consumer stream ended: all its leases return, those begun by a dead one counted."""
+        stream = self._context.subscriptions.streams.pop(event.stream, None)
+        if stream is None:
+            return
+        for subscription in list(stream.subscriptions.values()):
+            self._end(subscription, now, died=event.died)
+
+    def subscribe(self, event: events.Subscribed) -> None:
+        """Open a subscription or set its window again."""
+        context = self._context
+        stream = context.subscriptions.streams.get(event.stream)
+        if stream is None:
+            return
+        subscription = stream.subscriptions.get(event.subscription)
+        if subscription is None:
+            fresh = context.subscriptions.open(stream, event.subscription, event.keys)
+            context.stale_interest.update(dict.fromkeys(fresh))
+            subscription = stream.subscriptions[event.subscription]
+        subscription.credit = event.credit
+        subscription.credit_bytes = event.credit_bytes
+        subscription.refresh()
+        self._credit_freed([subscription])
+
+    def unsubscribe(self, event: events.Unsubscribed, now: float) -> None:
+        """End a subscription; its leases return uncounted."""
+        stream = self._context.subscriptions.streams.get(event.stream)
+        if stream is not None and event.subscription in stream.subscriptions:
+            self._end(stream.subscriptions[event.subscription], now, died=False)
+
+    def started(self, event: events.Started) -> None:
+        """Note how far a subscription's handlers have come."""
+        stream = self._context.subscriptions.streams.get(event.stream)
+        if stream is not None and event.subscription in stream.subscriptions:
+            subscription = stream.subscriptions[event.subscription]
+            count = min(event.count, subscription.delivered)
+            subscription.started = max(subscription.started, count)
+
+    def _end(self, subscription: Subscription, now: float, *, died: bool) -> None:
+        context = self._context
+        leased = list(subscription.leases.values())
+        counted = [item for item in leased if died and item.mark < subscription.started]
+        self._release(leased)
+        gone = context.subscriptions.close(subscription)
+        for key in gone:
+            context.stale_interest[key] = None
+            context.custody.table(key).local_gone = now
+        for key in (demand.key for demand in subscription.demands):
+            context.stale_grants[key] = None
+        buried = self._count_failure(counted, "its consumer died while processing it")
+        returned = [item for item in leased if item.state == State.LEASED]
+        context.custody.move(returned, Step.RETURN)
+        context.requeue(returned, now)
+        if counted:
+            context.out.append(effects.Keep(counted))
+        for table in {item.table.name: item.table for item in (*returned, *buried)}.values():
+            self.match(table)
+
+    # --- settling ------------------------------------------------------------------------------
+
+    def settle(self, event: events.Settled, now: float) -> None:
+        """Settle leases in one of five ways; a lease that is not valid is refused alone (G3)."""
+        context = self._context
+        objects = context.custody.objects
+        attempts = event.attempts or [1] * len(event.ids)
+        valid: list[HeldObject] = []
+        indexes: list[int] = []
+        refused: list[tuple[int, int, str]] = []
+        seen: set[int] = set()
+        for index, (id_, attempt) in enumerate(zip(event.ids, attempts, strict=True)):
+            item = objects.get(id_)
+            if (
+                item is not None
+                and item.state == State.LEASED
+                and item.attempt == attempt
+                and item.holder.stream.handle == event.stream  # type: ignore[union-attr]  # a leased object's holder is a subscription
+                and id_ not in seen
+            ):
+                seen.add(id_)
+                valid.append(item)
+                indexes.append(index)
+            else:
+                refused.append((id_, attempt, _why_invalid(item, attempt)))
+        subscriptions = self._release(valid)
+        self._actions[event.action](event, valid, indexes, now)
+        context.out.append(
+            effects.AnswerSettle(
+                event.stream, event.number, refused, after_commit=event.action != "ack"
+            )
+        )
+        self._credit_freed(subscriptions)
+
+    def _ack(
+        self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
+    ) -> None:
+        context = self._context
+        ids = context.custody.remove(items, Step.SETTLE, "settled")
+        if ids:
+            context.out.append(effects.Forget(ids))
+
+    def _nack(
+        self, event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
+    ) -> None:
+        context = self._context
+        self._count_failure(items, event.reason)
+        alive = [item for item in items if item.state == State.LEASED]
+        for item in alive:
+            delay_s = self._retry_delay_s(item) if event.delay_s is None else event.delay_s
+            if delay_s > 0:
+                context.delay([item], now + delay_s)
+            else:
+                context.custody.move([item], Step.RETURN)
+                context.requeue([item], now)
+                self.match(item.table)
+        if items:
+            context.out.append(effects.Keep(items))
+
+    def _reject(
+        self, event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
+    ) -> None:
+        self._bury(items, event.reason or "rejected by its consumer")
+        if items:
+            self._context.out.append(effects.Keep(items))
+
+    def _return(
+        self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
+    ) -> None:
+        self._context.custody.move(items, Step.RETURN)
+        self._context.requeue(items, now)
+        for table in {item.table.name: item.table for item in items}.values():
+            self.match(table)
+
+    def _replace(
+        self, event: events.Settled, items: list[HeldObject], indexes: list[int], now: float
+    ) -> None:
+        context = self._context
+        context.custody.move(items, Step.REPLACE)
+        for item, index in zip(items, indexes, strict=True):
+            context.custody.replace(item, event.payloads[index])
+            item.shape = event.shape or Shape()
+            item.attempt = 1
+            item.holder = None
+            item.since = now
+            item.amend(version=item.detail("version", 1) + 1, failure=None)
+            item.table.ready.append([item])
+        if items:
+            context.out.append(effects.Keep(items))
+        for table in {item.table.name: item.table for item in items}.values():
+            self.match(table)
+
+    # --- shared --------------------------------------------------------------------------------
+
+    def release_for_removal(self, item: HeldObject, reason: str) -> None:
+        """Take a lease away because its object leaves custody; the consumer is told."""
+        subscription = item.holder
+        assert isinstance(subscription, Subscription)
+        self._release([item])
+        self._context.out.append(
+            effects.LoseLeases(subscription.stream.handle, [(item.id, item.attempt)], reason)
+        )
+        self._credit_freed([subscription])
+
+    def _release(self, items: Iterable[HeldObject]) -> list[Subscription]:
+        """Take objects out of their subscriptions' windows; their state is moved by the caller."""
+        touched: dict[Subscription, None] = {}
+        for item in items:
+            subscription = item.holder
+            assert isinstance(subscription, Subscription)
+            del subscription.leases[item.id]
+            subscription.leased_bytes -= len(item.payload)
+            touched[subscription] = None
+        for subscription in touched:
+            subscription.refresh()
+        return list(touched)
+
+    def _credit_freed(self, subscriptions: list[Subscription]) -> None:
+        context = self._context
+        for subscription in subscriptions:
+            for demand in subscription.demands:
+                context.stale_grants[demand.key] = None
+                table = context.custody.tables.get(demand.key)
+                if table is not None and table.counts[State.READY]:
+                    self.match(table)
+
+    def _count_failure(self, items: list[HeldObject], text: str) -> list[HeldObject]:
+        """Count an attempt of each; those that used up theirs become dead letters (returned)."""
+        exhausted = []
+        for item in items:
+            if text:
+                item.amend(failure=text[:TERMINAL_TEXT_MAX])
+            if item.attempt >= self._context.options.max_attempts:
+                exhausted.append(item)
+            else:
+                item.attempt += 1
+        self._bury(exhausted, f"failed {self._context.options.max_attempts} times")
+        return exhausted
+
+    def _bury(self, items: list[HeldObject], reason: str) -> None:
+        self._context.custody.move(items, Step.BURY)
+        for item in items:
+            item.holder = None
+            item.amend(dead=reason[:TERMINAL_TEXT_MAX])
+
+    def _retry_delay_s(self, item: HeldObject) -> float:
+        """Exponential back-off with up to 20 % of jitter taken off, so that retries spread."""
+        options = self._context.options
+        doublings = min(max(0, item.attempt - 2), 32)
+        delay_s = min(options.retry_base_s * float(2**doublings), options.retry_cap_s)
+        return delay_s * (1 - 0.2 * jitter(item.id, item.attempt))
+
+
+def _why_invalid(item: HeldObject | None, attempt: int) -> str:
+    if item is None:
+        return NOT_HELD
+    if item.state != State.LEASED:
+        return NOT_LEASED
+    return f"{OTHER_LEASE} (attempt {item.attempt}, not {attempt})"

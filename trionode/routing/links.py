@@ -1,0 +1,77 @@
+"""What the brain knows of each open link, and the accounts of credit on it, both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.routing.effects import Handle, RouteUpdate
+
+
+@attrs.define
+class GiveAccount:
+    """As giver, per link and key: what we offered and what the peer accepts, since `epoch` began.
+
+    `wished` is the last count up to which we told the peer that we would like to offer.
+    """
+
+    epoch: int
+    offered: int = 0
+    offered_bytes: int = 0
+    limit: int = 0
+    byte_limit: int = 0
+    wished: int = 0
+
+    @property
+    def credit(self) -> int:
+        """How many more objects may be offered now."""
+        if self.offered_bytes >= self.byte_limit:
+            return 0
+        return max(0, self.limit - self.offered)
+
+
+@attrs.define
+class TakeAccount:
+    """As receiver, per link and key: what came and what we granted, since `epoch` began.
+
+    `wanted` is what the peer said it would like to offer in all; `used` when the grant was last
+    raised or drawn on.
+    """
+
+    link: Link
+    key: str
+    epoch: int
+    received: int = 0
+    received_bytes: int = 0
+    limit: int = 0
+    byte_limit: int = 0
+    wanted: int = 0
+    used: float = 0.0
+    timed: bool = False
+
+    @property
+    def outstanding(self) -> int:
+        """Granted and not yet drawn on."""
+        return max(0, self.limit - self.received)
+
+
+@attrs.define(eq=False)
+class Link:
+    """One open link to a peer. Mutated by the brain's interest, credit and offers.
+
+    `advertised` is what we told the peer last per key; `snapshot_due` that it heard nothing yet.
+    """
+
+    handle: Handle
+    peer: str
+    incarnation: int
+    durable: bool
+    neighbours: frozenset[str] = frozenset()
+    advertised: dict[str, RouteUpdate] = attrs.field(factory=dict)
+    give: dict[str, GiveAccount] = attrs.field(factory=dict)
+    take: dict[str, TakeAccount] = attrs.field(factory=dict)
+    snapshot_due: bool = True
+    refusing: bool = False
+    """The peer refused an offer made while draining; it is not asked again."""

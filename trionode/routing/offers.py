@@ -1,0 +1,281 @@
+"""Custody moves in two steps (R8): the books of a giver and of a receiver.
+
+Theory of operation
+-------------------
+An offer is numbered (giver, incarnation, sequence). The giver keeps an open offer until the answer
+has come and what was accepted is forgotten durably; only then it reports the number closed. The
+receiver keeps a number until it is reported closed, recognises repeats by number only, and answers
+"accepted" only after the commit that holds the objects and the number.
+
+Why not recognise an object by its id: the object may be here *because it is on its way back to the
+giver*; answering "I have it" to a copy while our own copy is about to be forgotten loses both. So
+an arriving copy merges into the one held only if that one stays; if it is on offer itself, the
+arriving copy takes its place and the offer is void for it: its answer changes nothing.
+
+Why ask instead of offering again: a second offer under a new number would be taken a second time.
+On a new link the giver lists every open number; the receiver answers each, after whatever commit is
+still pending for it, and forgets the numbers that the list does not name. A link's frames are
+discarded when the next link opens, so "never seen" cannot be overtaken by the offer itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trionode.routing import effects
+from trionode.routing.model import HeldObject, State, Step
+
+if TYPE_CHECKING:
+    from trionode.routing import events
+    from trionode.routing.context import Context
+    from trionode.routing.effects import Handle
+    from trionode.routing.links import Link
+
+Number = tuple[int, int]
+"""(incarnation, sequence) of a giver."""
+
+
+@attrs.define(eq=False)
+class Offer:
+    """An open offer of ours. `doubt` is since when its peer is gone, if it is."""
+
+    peer: str
+    number: Number
+    objects: list[HeldObject]
+    doubt: float | None = None
+
+
+class Givings:
+    """The giver's book: our open offers, by peer."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._sequence = 0
+        self.open: dict[str, dict[Number, Offer]] = {}
+
+    def give(  # an offer is this many things
+        self,
+        link: Link,
+        key: str,
+        epoch: int,
+        objects: list[HeldObject],
+        *,
+        draining: bool = False,
+    ) -> None:
+        """Offer ready (draining: any unleased) objects of one type and shape to a peer."""
+        context = self._context
+        self._sequence += 1
+        number = (context.incarnation, self._sequence)
+        offer = Offer(link.peer, number, objects)
+        context.custody.move(objects, Step.OFFER)
+        for item in objects:
+            item.holder = offer
+        self.open.setdefault(link.peer, {})[number] = offer
+        context.out.append(effects.MarkOffered(link.peer, *number, [item.id for item in objects]))
+        context.out.append(
+            effects.SendOffer(
+                link.handle,
+                self._sequence,
+                key,
+                epoch,
+                objects[0].table.name,
+                list(objects),
+                draining,
+            )
+        )
+
+    def answered(self, event: events.OfferAnswered, link: Link, now: float) -> list[HeldObject]:
+        """The peer answered; returns the objects that stay here and are ready again."""
+        number = (event.incarnation, event.sequence)
+        offer = self.open.get(link.peer, {}).get(number)
+        if offer is None:
+            # Given up before, or a repeated answer: nothing changes, but the peer may forget it.
+            self._close(link.handle, number)
+            return []
+        refused = set(event.refused) if event.known else set(range(len(offer.objects)))
+        given: list[HeldObject] = []
+        kept: list[HeldObject] = []
+        for index, item in enumerate(offer.objects):
+            if item.holder is offer:
+                (kept if index in refused else given).append(item)
+        context = self._context
+        ids = context.custody.remove(given, Step.GIVE, "transferred")
+        if ids:
+            context.out.append(effects.Forget(ids))
+        self._forget(offer)
+        if event.known:
+            self._close(link.handle, number)
+        self._keep(kept, now)
+        return kept
+
+    def link_up(self, link: Link) -> None:
+        """Ask the peer about every open offer, and say that all others are closed."""
+        offers = self.open.get(link.peer, {})
+        for offer in offers.values():
+            offer.doubt = None
+        self._context.out.append(
+            effects.SendAsk(
+                link.handle, self._context.incarnation, self._sequence + 1, list(offers)
+            )
+        )
+
+    def link_down(self, peer: str, now: float) -> None:
+        """Begin to doubt the open offers to a peer."""
+        timeout_s = self._context.options.in_doubt_timeout_s
+        for offer in self.open.get(peer, {}).values():
+            offer.doubt = now
+            self._context.timers.set(now + timeout_s, "doubt", offer)
+
+    def doubt_due(self, offer: Offer, now: float) -> list[HeldObject]:
+        """Give an offer up whose peer stayed away too long; returns the objects ready again."""
+        if offer.doubt is None or self.open.get(offer.peer, {}).get(offer.number) is not offer:
+            return []
+        if now < offer.doubt + self._context.options.in_doubt_timeout_s:
+            return []
+        kept = [item for item in offer.objects if item.holder is offer]
+        for item in kept:
+            item.amend(possibly_duplicate=True)
+        self._forget(offer)
+        self._keep(kept, now)
+        if kept:
+            self._context.out.append(effects.Keep(kept))
+        return kept
+
+    def _keep(self, items: list[HeldObject], now: float) -> None:
+        """What stays goes back to what it was before the offer, ready ones to the front."""
+        context = self._context
+        context.custody.move(items, Step.KEEP)
+        ready = []
+        for item in items:
+            item.holder = None
+            if item.detail("dead") is not None:
+                context.custody.move([item], Step.BURY)
+            elif item.detail("due", now) > now:
+                context.delay([item], item.detail("due"))
+            else:
+                ready.append(item)
+        context.requeue(ready, now)
+        context.watch(ready)
+
+    def _forget(self, offer: Offer) -> None:
+        offers = self.open[offer.peer]
+        del offers[offer.number]
+        if not offers:
+            del self.open[offer.peer]
+        self._context.out.append(effects.UnmarkOffered(offer.peer, *offer.number))
+
+    def _close(self, link: Handle, number: Number) -> None:
+        self._context.out.append(effects.SendClose(link, [number], after_commit=True))
+
+
+class Takings:
+    """The receiver's book: numbers of offers taken and not yet reported closed, by giver."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.taken: dict[str, dict[Number, tuple[int, ...]]] = {}
+
+    def came(self, event: events.OfferCame, link: Link, room: int, now: float) -> int:
+        """Take up to `room` objects of an offer, refuse the rest; returns how many were taken."""
+        context = self._context
+        number = (link.incarnation, event.sequence)
+        book = self.taken.setdefault(link.peer, {})
+        if number not in book:
+            taken = min(len(event.ids), max(0, room))
+            book[number] = tuple(range(taken, len(event.ids)))
+            if taken:
+                self._take(event, taken, link.peer, now)
+            context.out.append(effects.RememberOffer(link.peer, *number, book[number]))
+        self._answer(link.handle, number, book[number])
+        return len(event.ids) - len(book[number])
+
+    def asked(self, event: events.OffersAsked, link: Link) -> None:
+        """Answer about every number the giver names and forget all others below its next."""
+        book = self.taken.get(link.peer, {})
+        named = set(event.numbers)
+        end = (event.incarnation, event.next_sequence)
+        self._forget(link.peer, [each for each in book if each not in named and each < end])
+        for number in event.numbers:
+            self._answer(link.handle, number, book.get(number))
+
+    def closed(self, event: events.OffersClosed, link: Link) -> None:
+        """The giver will never ask about these numbers again."""
+        book = self.taken.get(link.peer, {})
+        self._forget(link.peer, [number for number in event.numbers if number in book])
+
+    def _answer(self, link: Handle, number: Number, refused: tuple[int, ...] | None) -> None:
+        self._context.out.append(
+            effects.SendAnswer(link, *number, refused is not None, refused or (), after_commit=True)
+        )
+
+    def _forget(self, giver: str, numbers: list[Number]) -> None:
+        if numbers:
+            book = self.taken[giver]
+            for number in numbers:
+                del book[number]
+            self._context.out.append(effects.ForgetOffers(giver, numbers))
+        if not self.taken.get(giver, True):
+            del self.taken[giver]
+
+    def _take(self, event: events.OfferCame, count: int, giver: str, now: float) -> None:
+        context = self._context
+        table = context.custody.table(event.type)
+        attempts = event.attempts or [1] * len(event.ids)
+        plain = _travelled({}, giver)
+        fresh: dict[int, HeldObject] = {}
+        merged: list[HeldObject] = []
+        for index in range(count):
+            id_, payload, attempt = event.ids[index], event.payloads[index], attempts[index]
+            details = event.details.get(index)
+            details = plain if details is None else _travelled(details, giver)
+            held = fresh.get(id_) or context.custody.objects.get(id_)
+            if held is None:
+                created = now - event.ages_s[index]
+                state = _arrival_state(details, now)
+                fresh[id_] = HeldObject(
+                    id_, table, payload, event.shape, created, now, state, attempt, details=details
+                )
+                continue
+            context.custody.merge(table, len(payload))
+            if held.state != State.LEASED:
+                # A valid lease keeps its name (id, attempt); else no counted attempt is forgotten.
+                held.attempt = max(held.attempt, attempt)
+            if held.state == State.TRANSFERRING:
+                held.details = details
+                self._supersede(held, now)
+            merged.append(held)
+        arrived = list(fresh.values())
+        context.custody.admit(table, arrived, "received")
+        context.watch(arrived)
+        context.stale_plans[table.name] = None
+        context.out.append(effects.Keep([*arrived, *merged]))
+
+    def _supersede(self, held: HeldObject, now: float) -> None:
+        """Our own copy is on its way out: the one that arrived takes its place, ours is void."""
+        context = self._context
+        context.custody.move([held], Step.KEEP)
+        if _arrival_state(held.details, now) == State.DEAD:
+            held.holder = None
+            context.custody.move([held], Step.BURY)
+        else:
+            context.requeue([held], now)
+
+
+PATH_KEPT = 32
+"""Nodes of an object's path that are remembered; older ones no longer delay a return."""
+
+
+def _travelled(details: dict[str, Any], giver: str) -> dict[str, Any]:
+    """The details of an object after one more hop."""
+    path = (*details.get("path", ()), giver)[-PATH_KEPT:]
+    return {**details, "hops": int(details.get("hops", 0)) + 1, "path": path}
+
+
+def _arrival_state(details: dict[str, Any] | None, now: float) -> State:
+    if details is None:
+        return State.READY
+    if "dead" in details:
+        return State.DEAD
+    return State.DELAYED if details.get("due", now) > now else State.READY

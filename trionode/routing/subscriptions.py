@@ -1,0 +1,133 @@
+"""Consumer streams, their subscriptions and windows, and who is next in turn for a type.
+
+Keeps credit only: what is leased is decided in `leases`. Every figure is kept as it changes, so
+that asking for free credit costs the same with one subscription and with ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.routing.effects import Handle
+    from trionode.routing.model import HeldObject
+
+
+@attrs.define(eq=False)
+class Demand:
+    """All local subscriptions for one key, the credit they have free, and their turn.
+
+    `available` holds each subscription with free credit once, and may hold some without, which are
+    dropped when their turn comes.
+    """
+
+    key: str
+    subscriptions: dict[Subscription, None] = attrs.field(factory=dict)
+    available: deque[Subscription] = attrs.field(factory=deque)
+    free: int = 0
+    free_bytes: int = 0
+
+    def next(self) -> Subscription | None:
+        """The subscription whose turn it is; it goes to the back of the line."""
+        line = self.available
+        while line:
+            subscription = line[0]
+            if subscription.free > 0:
+                line.rotate(-1)
+                return subscription
+            line.popleft()
+            subscription.lines.discard(self.key)
+        return None
+
+    def sweep(self) -> None:
+        """Drop those without credit from the line when they outnumber the subscriptions."""
+        if len(self.available) > 2 * len(self.subscriptions) + 16:
+            line = deque(each for each in self.available if each.free > 0)
+            for each in self.available:
+                if each.free <= 0:
+                    each.lines.discard(self.key)
+            self.available = line
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """A consumer stream's window on some keys. `leases` is in the order of delivery.
+
+    `delivered` counts deliveries ever made, `started` how many of these a handler has begun.
+    `lines` are the keys in whose line it stands.
+    """
+
+    stream: ConsumerStream
+    number: int
+    demands: list[Demand]
+    credit: int = 0
+    credit_bytes: int = 0
+    leases: dict[int, HeldObject] = attrs.field(factory=dict)
+    leased_bytes: int = 0
+    delivered: int = 0
+    started: int = 0
+    free: int = 0
+    free_bytes: int = 0
+    lines: set[str] = attrs.field(factory=set)
+
+    def refresh(self) -> None:
+        """Recompute the free window after leases or credit changed, and stand in line again.
+
+        At least one object fits an untouched window, whatever its size.
+        """
+        free = max(0, self.credit - len(self.leases))
+        free_bytes = max(0, self.credit_bytes - self.leased_bytes)
+        if not free_bytes:
+            free = 0
+        more, more_bytes = free - self.free, free_bytes - self.free_bytes
+        self.free, self.free_bytes = free, free_bytes
+        for demand in self.demands:
+            demand.free += more
+            demand.free_bytes += more_bytes
+            if free and demand.key not in self.lines:
+                self.lines.add(demand.key)
+                demand.available.append(self)
+
+
+@attrs.define(eq=False)
+class ConsumerStream:
+    """One consumer's stream and the subscriptions on it."""
+
+    handle: Handle
+    subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
+
+
+class Subscriptions:
+    """All consumer streams of the node and the demand they make, by key."""
+
+    def __init__(self) -> None:
+        self.streams: dict[Handle, ConsumerStream] = {}
+        self.demands: dict[str, Demand] = {}
+
+    def open(self, stream: ConsumerStream, number: int, keys: tuple[str, ...]) -> list[str]:
+        """Add a subscription; returns the keys that had no local subscription before."""
+        fresh = [key for key in keys if key not in self.demands]
+        demands = [self.demands.setdefault(key, Demand(key)) for key in keys]
+        subscription = Subscription(stream, number, demands)
+        stream.subscriptions[number] = subscription
+        for demand in demands:
+            demand.subscriptions[subscription] = None
+        return fresh
+
+    def close(self, subscription: Subscription) -> list[str]:
+        """Remove a subscription without leases; returns the keys that have none left."""
+        assert not subscription.leases, "leases must be returned before"
+        del subscription.stream.subscriptions[subscription.number]
+        subscription.credit = subscription.credit_bytes = 0
+        subscription.refresh()
+        gone = []
+        for demand in subscription.demands:
+            del demand.subscriptions[subscription]
+            demand.sweep()
+            if not demand.subscriptions:
+                del self.demands[demand.key]
+                gone.append(demand.key)
+        return gone
