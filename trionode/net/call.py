@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
+import attrs
 import trio
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.wire import grpc
 from trionode.wire.messages import MessageParser
-from trionode.wire.session import CANCEL, NO_ERROR
+from trionode.wire.session import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
+    from trionode.net.calls import CallTable
     from trionode.net.connection import Connection
     from trionode.wire.outbound import SendQueue
 
@@ -29,20 +31,13 @@ DRAINED_BYTES = 65_536
 """What `Call.drained` waits for when nothing else is said: about one frame."""
 
 
-class CallHost(Protocol):
-    """What a call needs of its connection; implemented by Connection."""
+@attrs.frozen
+class CallLimits:
+    """What a call may hold, in bytes; see ConnectionOptions."""
 
-    def call_wants_to_send(self, queue: SendQueue) -> None:
-        """Something was queued."""
-
-    def call_read(self, stream_id: int, flow_bytes: int) -> None:
-        """So many received bytes were taken up."""
-
-    def call_reset(self, stream_id: int, code: int) -> None:
-        """The stream is to end at once."""
-
-    def call_over(self, call: Call, *, completed: bool) -> None:
-        """Neither side will send more."""
+    max_message_bytes: int
+    max_unsent_bytes: int
+    max_unread_bytes: int
 
 
 class Call:
@@ -54,46 +49,48 @@ class Call:
         path: `/service/method`.
         metadata: the request's metadata, names in lower case, repeated values joined by commas.
         connection: the connection that carries it.
+        stream_id: the HTTP/2 stream.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # built in one place, CallTable._add
         self,
         connection: Connection,
+        table: CallTable,
         queue: SendQueue,
+        request: grpc.Request,
         *,
-        path: str,
-        metadata: Mapping[str, str],
         client: bool,
         eager: bool,
-        max_message_bytes: int,
-        max_unsent_bytes: int,
-        encoding: str = "",
-        deadline: float = math.inf,
+        limits: CallLimits,
+        deadline: float,
     ) -> None:
-        self.path = path
-        self.metadata = metadata
+        self.path = request.path
+        self.metadata: Mapping[str, str] = request.metadata
         self.connection = connection
         self.stream_id = queue.stream_id
+        self.over = False
+        """Whether neither side will send more."""
+        self.completed = False
+        """Whether both sides ended it in order."""
         self.scope: trio.CancelScope | None = None
         """The handler's cancel scope (server)."""
         self.handler_ended = False
-        self.completed = False
-        """Whether both sides ended it in order."""
+        self.stuck_since = math.inf
+        """When a call whose handler has ended last sent something."""
+        self._table = table
         self._queue = queue
-        self._host: CallHost = connection
         self._client = client
         self._eager = eager
-        self._max_message_bytes = max_message_bytes
-        self._max_unsent_bytes = max_unsent_bytes
+        self._limits = limits
         self._deadline = deadline
-        self._parser = MessageParser(max_message_bytes, encoding)
+        self._parser = MessageParser(limits.max_message_bytes, request.encoding)
         self._messages: deque[bytes] = deque()
         self._inbox: list[bytes] = []
-        self._inbox_flow_bytes = 0
+        self._inbox_bytes = 0
+        self._owed_bytes = 0
         self._http_status = 0
         self._peer_ended = False
         self._all_sent = False
-        self._over = False
         self._failure: Exception | None = None
         self._outcome: grpc.Outcome | None = None
         self._arrival = trio.Event()
@@ -165,6 +162,7 @@ class Call:
     def _take_up(self) -> None:
         """Pass what has arrived through the parser and give it back to the peer's window."""
         inbox, self._inbox = self._inbox, []
+        self._inbox_bytes = 0
         self._give_back()
         try:
             self._messages.extend(
@@ -191,12 +189,13 @@ class Call:
     def _drop_inbox(self) -> None:
         """Nobody will take up what is unread."""
         self._inbox = []
+        self._inbox_bytes = 0
         self._give_back()
 
     def _give_back(self) -> None:
         """Return what the inbox holds to the peer's window."""
-        flow_bytes, self._inbox_flow_bytes = self._inbox_flow_bytes, 0
-        self._host.call_read(self.stream_id, flow_bytes)
+        flow_bytes, self._owed_bytes = self._owed_bytes, 0
+        self._table.read(self.stream_id, flow_bytes)
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -213,15 +212,15 @@ class Call:
                 than `max_unsent_bytes` unread, which ends it.
         """
         queue = self._queue
-        if self._over or queue.ending:
+        if self.over or queue.ending:
             raise self._gone()
         unsent_bytes = queue.unsent_bytes
-        if unsent_bytes and unsent_bytes + len(message) > self._max_unsent_bytes:
+        if unsent_bytes and unsent_bytes + len(message) > self._limits.max_unsent_bytes:
             self.reset(CANCEL)
             raise ConnectionLost(f"{self.connection.peer} left {unsent_bytes} bytes unread")
         queue.add(message)
         if queue.idle:
-            self._host.call_wants_to_send(queue)
+            self._table.wants_to_send(queue)
 
     async def drained(self, below_bytes: int = DRAINED_BYTES) -> None:
         """Wait until at most so many bytes are unsent.
@@ -233,7 +232,7 @@ class Call:
             if self._departure.is_set():
                 self._departure = trio.Event()
             await self._departure.wait()
-        if self._over and not self._all_sent:
+        if self.over and not self._all_sent:
             raise self._gone()
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -257,14 +256,14 @@ class Call:
         self._end(grpc.trailers(grpc.Outcome(status, message, hint), metadata))
 
     def _end(self, trailers: grpc.Headers | None) -> None:
-        if not self._over and not self._queue.ending:
+        if not self.over and not self._queue.ending:
             self._queue.end(trailers)
-            self._host.call_wants_to_send(self._queue)
+            self._table.wants_to_send(self._queue)
 
     def reset(self, code: int = CANCEL) -> None:
         """End the call at once in both directions; nothing happens when it is over."""
-        if not self._over:
-            self._host.call_reset(self.stream_id, code)
+        if not self.over:
+            self._table.reset(self.stream_id, code)
             self.on_lost("the call was reset here")
 
     def _gone(self) -> ConnectionLost:
@@ -274,21 +273,13 @@ class Call:
 
     # --- what the connection reports ----------------------------------------------------------
 
-    @property
-    def over(self) -> bool:
-        """Whether neither side will send more."""
-        return self._over
-
-    @property
-    def ending(self) -> bool:
-        """Whether our own end is queued or sent."""
-        return self._queue.ending
-
     def on_headers(self, headers: grpc.Headers) -> None:
         """Client: the response begins."""
         self._http_status = grpc.read_http_status(headers)
         fields = grpc.metadata_of(headers)
-        self._parser = MessageParser(self._max_message_bytes, fields.get("grpc-encoding", ""))
+        self._parser = MessageParser(
+            self._limits.max_message_bytes, fields.get("grpc-encoding", "")
+        )
         # Trailers-Only: the only headers hold the status too, and the stream ends with them.
         if "grpc-status" in fields or self._http_status != 200:
             self._outcome = grpc.read_outcome(headers, self._http_status)
@@ -300,16 +291,19 @@ class Call:
 
     def on_data(self, data: bytes, flow_bytes: int) -> None:
         """Bytes came."""
-        unwanted = self._over or self._failure is not None or self._outcome is not None
+        unwanted = self.over or self._failure is not None or self._outcome is not None
         if unwanted:
-            self._host.call_read(self.stream_id, flow_bytes)
+            self._table.read(self.stream_id, flow_bytes)
             return
-        if self._eager:
-            self._host.call_read(self.stream_id, flow_bytes)
-        else:
-            self._inbox_flow_bytes += flow_bytes
         self._inbox.append(data)
+        self._inbox_bytes += len(data)
         self._arrival.set()
+        if not self._eager:
+            self._owed_bytes += flow_bytes
+            return
+        self._table.read(self.stream_id, flow_bytes)
+        if self._inbox_bytes > self._limits.max_unread_bytes:
+            self.reset(ENHANCE_YOUR_CALM)
 
     def on_peer_ended(self) -> None:
         """The peer's half is done."""
@@ -327,16 +321,18 @@ class Call:
         self._all_sent = True
         if not self._client or self._peer_ended:
             if not self._peer_ended:
-                self._host.call_reset(self.stream_id, NO_ERROR)
+                self._table.reset(self.stream_id, NO_ERROR)
             self._close(completed=True)
 
     def on_progress(self) -> None:
         """Bytes left the queue."""
+        if self.handler_ended:
+            self.stuck_since = trio.current_time()
         self._departure.set()
 
     def on_lost(self, reason: str, grace_s: float = 0.0) -> None:
         """The call is over without a status; what arrived can still be read before this raises."""
-        if self._over:
+        if self.over:
             return
         if not (self._client and self._outcome is not None and self._peer_ended):
             self._failure = self._failure or ConnectionLost(reason)
@@ -347,15 +343,16 @@ class Call:
     def on_handler_ended(self) -> None:
         """Server: nobody will read what is still to come."""
         self.handler_ended = True
+        self.stuck_since = trio.current_time()
         self._failure = self._failure or ConnectionLost("the handler has ended")
         self._drop_inbox()
 
     def _close(self, *, completed: bool) -> None:
-        self._over = True
+        self.over = True
         self.completed = completed
         # What is unread can still be read, but it may not hold up the connection's other calls.
         self._give_back()
         self._queue.discard()
         self._arrival.set()
         self._departure.set()
-        self._host.call_over(self, completed=completed)
+        self._table.over(self)

@@ -11,28 +11,29 @@ A connection ends once, in `_end`: every call is told, what is queued is written
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from trionode.errors import ConnectError, ConnectionLost, ProtocolError
-from trionode.net.call import Call
+from trionode.net.calls import CallTable
 from trionode.net.options import ConnectionOptions, ConnectionStatistics, Counts
-from trionode.net.serving import Log, NoLog, Route, serve_call
+from trionode.net.pings import Pings
+from trionode.net.serving import Log, NoLog, Route
 from trionode.wire import greeting, grpc
 from trionode.wire import session_events as happened
-from trionode.wire.outbound import SendQueue, SendScheduler
-from trionode.wire.session import NO_ERROR, Session, code_name
+from trionode.wire.h2_setup import code_name
+from trionode.wire.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from trio import TaskStatus
+
+    from trionode.net.call import Call
 
 # HPACK logs every header with its value at DEBUG: slow, and secrets have no place in logs.
 logging.getLogger("hpack").setLevel(logging.WARNING)
@@ -56,7 +57,6 @@ class Connection:
         peer: the other side's address, for people.
         end_reason: why the connection ended; empty while it lives.
         draining: whether new calls are refused by either side.
-        rtt_s: the round-trip time of the last PING; None before the first.
     """
 
     def __init__(
@@ -71,25 +71,25 @@ class Connection:
         self.peer = peer
         self.end_reason = ""
         self.draining = False
-        self.rtt_s: float | None = None
         self._stream = stream
         self._client = routes is None
-        self._routes = routes or {}
         self._options = options or ConnectionOptions()
         self._log: Log = log or NoLog()
+        self._counts = Counts()
         self._session = Session(
             self._options.session_limits(), client=self._client, now=trio.current_time()
         )
-        self._scheduler = SendScheduler(self._session)
-        self._calls: dict[int, Call] = {}
-        self._pending: list[tuple[Call, Route, float | None]] = []
-        self._openers: deque[trio.Event] = deque()
-        self._granted_slots = 0
-        self._pings: dict[bytes, tuple[float, trio.Event]] = {}
-        self._ping_numbers = itertools.count(1)
+        self._calls = CallTable(
+            self,
+            self._session,
+            routes=routes,
+            options=self._options,
+            counts=self._counts,
+            log=self._log,
+        )
+        self._pings = Pings(self._session)
         self._io_scope = trio.CancelScope()
         self._write_scope = trio.CancelScope()
-        self._handlers: trio.Nursery | None = None
         self._work = trio.Event()
         self._written = trio.Event()
         self._handshake = trio.Event()
@@ -100,17 +100,10 @@ class Connection:
         self._ended = False
         self._shut_down = False
         self._went_away = ""
-        self._ticks_without_bytes = 0
-        self._counts = Counts()
+        self._silent_ticks = 0
         self._on_event: dict[type, Callable[..., None]] = {
+            **self._calls.on_event,
             happened.Ready: self._on_ready,
-            happened.HeadersArrived: self._on_headers,
-            happened.TrailersArrived: self._on_trailers,
-            happened.DataArrived: self._on_data,
-            happened.StreamEnded: self._on_stream_ended,
-            happened.StreamReset: self._on_stream_reset,
-            happened.WindowOpened: self._on_window_opened,
-            happened.LimitsChanged: self._on_limits_changed,
             happened.PingAnswered: self._on_ping_answered,
             happened.PeerGoingAway: self._on_peer_going_away,
         }
@@ -148,7 +141,8 @@ class Connection:
             with trio.move_on_after(self._options.handshake_timeout_s) as scope:
                 await self._handshake.wait()
             if scope.cancelled_caught:
-                self._farewell = greeting.SAYS + b"\n"
+                if not self._client:
+                    self._farewell = greeting.SAYS + b"\n"
                 self._end(f"no HTTP/2 greeting within {self._options.handshake_timeout_s:g} s")
             elif self._session.ready:
                 task_status.started()
@@ -158,7 +152,7 @@ class Connection:
         try:
             await task()
         except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
-            self._log.exception("a connection failed", peer=self.peer)
+            self._log.error("a connection failed", peer=self.peer, exc_info=error)  # see Log
             self._end(f"internal error: {error!r}", flush=False)
 
     async def open(
@@ -183,29 +177,24 @@ class Connection:
         """
         sent = list(metadata)
         headers = grpc.request_headers(path, self.peer or "trionode", sent, timeout_s)
-        await self._wait_for_slot()
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._check_open()
-        stream_id = self._session.open_stream(headers)
-        if stream_id is None:
+        await self._calls.wait_for_slot()
+        self._check_open()
+        call = self._calls.open(path, headers, eager=eager, timeout_s=timeout_s)
+        if call is None:
             self.drain()
             raise ConnectionLost(f"{self.peer}: this connection's stream ids are used up")
-        now = trio.current_time()
-        call = self._new_call(
-            SendQueue(stream_id, None),
-            grpc.Request(path, grpc.metadata_of(headers), grpc.CONTENT_TYPE, "", timeout_s),
-            eager=eager,
-            deadline=math.inf if timeout_s is None else now + timeout_s,
-        )
-        self._work.set()
+        self.wake()
         return call
 
     def drain(self) -> None:
         """Take no new calls and end once the running ones have; a server says so first."""
         if not self.draining:
             self.draining = True
-            self._wake_openers()
+            self._calls.wake_openers()
             self._drain_asked.set()
-            self._end_if_drained()
+            self.on_call_over()
 
     def abort(self) -> None:
         """End at once: running calls are lost, handlers are told so."""
@@ -218,17 +207,24 @@ class Connection:
             ConnectionLost: the connection ended first.
         """
         self._check_alive()
-        sent_at, answered = self._send_ping()
+        sent_at = trio.current_time()
+        answered = self._pings.send()
+        self.wake()
         await answered.wait()
         self._check_alive()
         return trio.current_time() - sent_at
+
+    @property
+    def rtt_s(self) -> float | None:
+        """The round-trip time of the last PING in seconds; None before the first."""
+        return self._pings.rtt_s
 
     def statistics(self) -> ConnectionStatistics:
         """A snapshot of the counters."""
         return ConnectionStatistics(
             **attrs.asdict(self._counts),
             calls_running=len(self._calls),
-            unsent_bytes=self._scheduler.unsent_bytes,
+            unsent_bytes=self._calls.unsent_bytes,
         )
 
     # --- the tasks ----------------------------------------------------------------------------
@@ -240,7 +236,7 @@ class Connection:
                 self._written = trio.Event()
                 await self._written.wait()
             try:
-                data = await self._stream.receive_some(READ_BYTES)
+                data = bytes(await self._stream.receive_some(READ_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if not data:
@@ -248,7 +244,7 @@ class Connection:
                 self._end(self._went_away or "the peer closed the connection", flush=False)
                 return
             self._counts.bytes_received += len(data)
-            self._ticks_without_bytes = 0
+            self._silent_ticks = 0
             # After the end the peer's last bytes are only read away.
             if not self._ended:
                 self._take_in(data)
@@ -273,8 +269,8 @@ class Connection:
             return
         for event in events:
             self._on_event[type(event)](event)
-        self._start_handlers()
-        self._work.set()
+        self._calls.start_handlers(self._handlers)
+        self.wake()
 
     async def _write(self) -> None:
         """Write whatever calls and the session have, as long as the connection lives."""
@@ -295,12 +291,7 @@ class Connection:
             # A stranger gets its answer and no HTTP/2; until the greeting is read, nobody does.
             data, self._farewell = self._farewell, b""
             return data
-        for queue in self._scheduler.fill(BATCH_BYTES):
-            call = self._calls.get(queue.stream_id)
-            if call is not None:
-                call.on_progress()
-                if queue.done:
-                    call.on_all_sent()
+        self._calls.fill(BATCH_BYTES)
         return self._session.take_output()
 
     async def _send_all(self, data: bytes) -> bool:
@@ -348,30 +339,32 @@ class Connection:
                 await self._drain_asked.wait()
             if self._drain_asked.is_set() and not self._client and not self._shut_down:
                 await self._shut_down_in_steps()
-            self._ticks_without_bytes += 1
-            silence_s = self._ticks_without_bytes * tick_s
+            self._silent_ticks += 1
+            silence_s = self._silent_ticks * tick_s
             if silence_s >= idle_s + timeout_s:
                 self._end(f"the peer was silent for {silence_s:g} s", flush=False)
             elif idle_s <= silence_s < idle_s + tick_s and self._session.ready:
-                self._send_ping()
+                self._pings.send()
             try:
                 self._session.check(trio.current_time())
             except ProtocolError as error:
                 self._end(f"protocol error: {error}")
-            self._work.set()
+            self._calls.lose_stuck(options.write_timeout_s)
+            self.wake()
             if self._drain_asked.is_set():
                 await trio.sleep(tick_s)
 
     async def _shut_down_in_steps(self) -> None:
         """Two GOAWAYs, so that requests already on their way are served (RFC 9113 section 6.8)."""
         self._session.announce_shutdown()
-        _, answered = self._send_ping()
+        answered = self._pings.send()
+        self.wake()
         with trio.move_on_after(DRAIN_ACK_S):
             await answered.wait()
         self._session.shut_down()
         self._shut_down = True
-        self._work.set()
-        self._end_if_drained()
+        self.wake()
+        self.on_call_over()
 
     def _end(self, reason: str, *, flush: bool = True) -> None:
         """Be over: tell every call, write what is queued if `flush`, then close. Only once."""
@@ -381,12 +374,9 @@ class Connection:
             return
         self._ended = self.draining = True
         self.end_reason = reason
-        for call in list(self._calls.values()):
-            call.on_lost(f"{self.peer}: {reason}", self._options.lost_call_grace_s)
-        self._pending.clear()
-        self._wake_openers()
-        for _, answered in self._pings.values():
-            answered.set()
+        self._calls.lose(f"{self.peer}: {reason}")
+        self._calls.wake_openers()
+        self._pings.give_up()
         for event in (self._handshake, self._drain_asked, self._work, self._written):
             event.set()
         if flush:
@@ -395,7 +385,12 @@ class Connection:
         else:
             self._io_scope.cancel()
 
-    def _end_if_drained(self) -> None:
+    def wake(self) -> None:
+        """Say that calls or the session have something to write."""
+        self._work.set()
+
+    def on_call_over(self) -> None:
+        """Be told that a call is over: a connection that drains ends with its last call."""
         told = self._shut_down or self._client
         if self.draining and told and not self._calls:
             self._end(self._went_away or "drained")
@@ -409,188 +404,20 @@ class Connection:
         if self.draining:
             raise ConnectionLost(f"{self.peer}: the connection is going away")
 
-    # --- slots, pings -------------------------------------------------------------------------
-
-    async def _wait_for_slot(self) -> None:
-        """Wait for a free stream, in the order of asking."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
-        if not self._openers and self._session.free_slots > self._granted_slots:
-            return
-        granted = trio.Event()
-        self._openers.append(granted)
-        try:
-            await granted.wait()
-        except BaseException:
-            if granted.is_set():
-                self._granted_slots -= 1
-                self._grant_slots()
-            else:
-                self._openers.remove(granted)
-            raise
-        self._granted_slots -= 1
-
-    def _grant_slots(self) -> None:
-        while self._openers and self._session.free_slots > self._granted_slots:
-            self._granted_slots += 1
-            self._openers.popleft().set()
-
-    def _wake_openers(self) -> None:
-        """All that wait for a slot: they will find the connection going away."""
-        while self._openers:
-            self._granted_slots += 1
-            self._openers.popleft().set()
-
-    def _send_ping(self) -> tuple[float, trio.Event]:
-        payload = next(self._ping_numbers).to_bytes(8, "big")
-        entry = self._pings[payload] = (trio.current_time(), trio.Event())
-        self._session.ping(payload)
-        self._work.set()
-        return entry
-
     # --- what the session reports -------------------------------------------------------------
 
     def _on_ready(self, _event: happened.Ready) -> None:
         self._handshake.set()
 
-    def _on_headers(self, event: happened.HeadersArrived) -> None:
-        if self._client:
-            call = self._calls.get(event.stream_id)
-            if call is not None:
-                call.on_headers(event.headers)
-            return
-        stream_id = event.stream_id
-        request = grpc.read_request(event.headers)
-        if isinstance(request, grpc.Rejection):
-            self._reject(stream_id, request)
-            return
-        route = self._routes.get(request.path)
-        if route is None:
-            self._reject(stream_id, grpc.unknown_method(request.path))
-            return
-        queue = SendQueue(stream_id, grpc.response_headers(request.content_type))
-        call = self._new_call(queue, request, eager=route.eager)
-        self._pending.append((call, route, request.timeout_s))
-
-    def _reject(self, stream_id: int, rejection: grpc.Rejection) -> None:
-        """Answer a request at once; its body, if any, is not wanted."""
-        self._counts.calls_rejected += 1
-        self._session.send_headers(stream_id, grpc.rejection_headers(rejection), end=True)
-        self._session.reset(stream_id, NO_ERROR)
-        self._session.release(stream_id, completed=True)
-
-    def _new_call(
-        self, queue: SendQueue, request: grpc.Request, *, eager: bool, deadline: float = math.inf
-    ) -> Call:
-        call = self._calls[queue.stream_id] = Call(
-            self,
-            queue,
-            path=request.path,
-            metadata=request.metadata,
-            client=self._client,
-            eager=eager,
-            max_message_bytes=self._options.max_message_bytes,
-            max_unsent_bytes=self._options.max_unsent_bytes,
-            encoding=request.encoding,
-            deadline=deadline,
-        )
-        self._scheduler.add(queue)
-        self._counts.calls_opened += 1
-        return call
-
-    def _start_handlers(self) -> None:
-        """Start what the last read asked for, but not what was reset in the same read."""
-        for call, route, timeout_s in self._pending:
-            if call.over:
-                self._session.release(call.stream_id, completed=False)
-            elif self._handlers is not None:
-                self._handlers.start_soon(self._serve, call, route, timeout_s, name=repr(call))
-        self._pending.clear()
-
-    async def _serve(self, call: Call, route: Route, timeout_s: float | None) -> None:
-        try:
-            if not await serve_call(call, route.handler, timeout_s, self._log):
-                self._counts.handler_faults += 1
-        finally:
-            call.on_handler_ended()
-            if call.over:
-                self._session.release(call.stream_id, completed=call.completed)
-
-    def _on_trailers(self, event: happened.TrailersArrived) -> None:
-        call = self._calls.get(event.stream_id)
-        if call is not None:
-            call.on_trailers(event.headers)
-
-    def _on_data(self, event: happened.DataArrived) -> None:
-        call = self._calls.get(event.stream_id)
-        if call is not None:
-            call.on_data(event.data, event.flow_bytes)
-        else:
-            self._session.acknowledge(event.stream_id, event.flow_bytes)
-
-    def _on_stream_ended(self, event: happened.StreamEnded) -> None:
-        call = self._calls.get(event.stream_id)
-        if call is not None:
-            call.on_peer_ended()
-
-    def _on_stream_reset(self, event: happened.StreamReset) -> None:
-        call = self._calls.get(event.stream_id)
-        if call is not None:
-            who = f"{self.peer} reset the call" if event.by_peer else "the call broke the protocol"
-            call.on_lost(f"{who} ({code_name(event.code)})", self._options.lost_call_grace_s)
-
-    def _on_window_opened(self, event: happened.WindowOpened) -> None:
-        # Calls that wait for the connection's window are listed: the writer's next turn sees them.
-        if event.stream_id:
-            self._scheduler.window_opened(event.stream_id)
-
-    def _on_limits_changed(self, _event: happened.LimitsChanged) -> None:
-        self._scheduler.limits_changed()
-        self._grant_slots()
-
     def _on_ping_answered(self, event: happened.PingAnswered) -> None:
-        entry = self._pings.pop(event.payload, None)
-        if entry is not None:
-            sent_at, answered = entry
-            self.rtt_s = trio.current_time() - sent_at
-            answered.set()
+        self._pings.on_answered(event.payload)
 
     def _on_peer_going_away(self, event: happened.PeerGoingAway) -> None:
-        self._went_away = f"the peer went away ({code_name(event.code)}"
-        self._went_away += f": {greeting.show(event.debug)})" if event.debug else ")"
+        said = f": {greeting.show(event.debug)}" if event.debug else ""
+        self._went_away = f"the peer went away ({code_name(event.code)}{said})"
         if self._client:
             self.draining = True
-            self._wake_openers()
-            for stream_id in [i for i in self._calls if i > event.last_stream_id]:
-                self._calls[stream_id].on_lost(f"{self.peer}: {self._went_away}; not processed")
-            self._end_if_drained()
-
-    # --- what calls ask for -------------------------------------------------------------------
-
-    def call_wants_to_send(self, queue: SendQueue) -> None:
-        """Something was queued."""
-        self._scheduler.wake(queue)
-        self._work.set()
-
-    def call_read(self, stream_id: int, flow_bytes: int) -> None:
-        """So many received bytes were taken up."""
-        if flow_bytes:
-            self._session.acknowledge(stream_id, flow_bytes)
-            self._work.set()
-
-    def call_reset(self, stream_id: int, code: int) -> None:
-        """The stream is to end at once."""
-        self._session.reset(stream_id, code)
-        self._work.set()
-
-    def call_over(self, call: Call, *, completed: bool) -> None:
-        """Neither side of the call will send more."""
-        self._calls.pop(call.stream_id, None)
-        self._scheduler.remove(call.stream_id)
-        if not completed:
-            self._counts.calls_reset += 1
-        if self._client or call.handler_ended:
-            self._session.release(call.stream_id, completed=completed)
-        self._grant_slots()
-        self._work.set()
-        self._end_if_drained()
+            self._calls.wake_openers()
+            reason = f"{self.peer}: {self._went_away} and did not process the call"
+            self._calls.lose(reason, above=event.last_stream_id)
+            self.on_call_over()

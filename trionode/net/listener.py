@@ -54,7 +54,7 @@ def bound_address(listener: trio.SocketListener) -> str:
     return sockets.address_text(listener.socket.getsockname())
 
 
-async def serve(
+async def serve(  # noqa: PLR0913  # what a server is made of
     listeners: Sequence[trio.SocketListener],
     routes: Mapping[str, Route],
     options: ConnectionOptions,
@@ -86,7 +86,7 @@ async def serve(
         task_status.started(listeners)
 
 
-async def _accept(
+async def _accept(  # noqa: PLR0913, PLR0917  # start_soon passes no keywords
     nursery: trio.Nursery,
     listener: trio.SocketListener,
     routes: Mapping[str, Route],
@@ -128,7 +128,7 @@ async def _supervise(
     connections.add(connection)
     try:
         await connection.run()
-    except Exception:
-        log.exception("a connection failed", peer=peer)
+    except Exception as error:  # the other connections go on
+        log.error("a connection failed", peer=peer, exc_info=error)  # noqa: TRY400  # see Log
     finally:
         connections.discard(connection)

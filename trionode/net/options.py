@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import validators
 
-from trionode.wire.session import SessionLimits
+from trionode.wire.h2_setup import SessionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,8 @@ class ConnectionOptions:
     """The most that the headers of one request or response may decode to."""
     max_unsent_bytes: int = attrs.field(default=64 * MIB, validator=_positive)
     """The most that may wait on one call for a peer that does not read; above, it is reset."""
+    max_unread_bytes: int = attrs.field(default=64 * MIB, validator=_positive)
+    """The most that may lie unread on an eager call, which no window bounds; above, it is reset."""
     max_control_bytes: int = attrs.field(default=256 * KIB, validator=_positive)
     """Answers that may wait to be written before nothing more is read."""
     keepalive_idle_s: float | None = attrs.field(default=15.0, validator=_optional_positive)

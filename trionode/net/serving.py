@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,8 +31,8 @@ class Log(Protocol):
     def warning(self, event: str, **fields: object) -> object:
         """Something that an operator should see."""
 
-    def exception(self, event: str, **fields: object) -> object:
-        """A bug of ours, with the exception being handled."""
+    def error(self, event: str, **fields: object) -> object:
+        """A bug of ours; `exc_info` is the exception."""
 
 
 class NoLog:
@@ -40,7 +41,7 @@ class NoLog:
     def debug(self, event: str, **fields: object) -> None:
         """Drop it."""
 
-    info = warning = exception = debug
+    info = warning = error = debug
 
 
 @attrs.frozen
@@ -59,31 +60,42 @@ class Route:
 
 async def serve_call(call: Call, handler: Handler, timeout_s: float | None, log: Log) -> bool:
     """Run the handler of one call to its end; whether it ended as a handler may."""
-    sound = True
-    with trio.CancelScope() as call.scope:
-        if timeout_s is not None:
-            call.scope.deadline = trio.current_time() + timeout_s
-        try:
+    deadline = math.inf if timeout_s is None else trio.current_time() + timeout_s
+    cause: Exception | None = None
+    call.scope = scope = trio.CancelScope(deadline=deadline)
+    try:
+        with scope:
             await handler(call)
-            call.finish()
-        except Exception as error:
-            cause = _single(error)
-            sound = isinstance(cause, (Refused, ProtocolError, ConnectionLost))
-            if not sound:
-                log.exception("a handler failed", path=call.path, peer=call.connection.peer)
-            _finish_with(call, cause)
-        except BaseException:
-            call.reset(CANCEL)
-            raise
-    if call.scope.cancelled_caught:
-        # By the specification a deadline that passes resets the stream on both sides.
+    except Exception as error:  # noqa: BLE001  # a handler's bug ends its call, not the connection
+        cause = _weightiest(error)
+    except BaseExceptionGroup as group:
+        # A task was cancelled and another failed: the failure is ours, the rest goes on.
+        faults, others = group.split(Exception)
+        if faults is not None:
+            log.warning(
+                "a handler failed while being cancelled", path=call.path, error=repr(faults)
+            )
         call.reset(CANCEL)
+        if others is not None:
+            raise others from None
+    except BaseException:
+        call.reset(CANCEL)
+        raise
+    if scope.cancelled_caught:
+        # By the specification a deadline that passes resets the stream.
+        call.reset(CANCEL)
+    sound = cause is None or isinstance(cause, (Refused, ProtocolError, ConnectionLost))
+    if not sound:
+        log.error("a handler failed", path=call.path, peer=call.connection.peer, exc_info=cause)
+    _finish_with(call, cause)
     return sound
 
 
-def _finish_with(call: Call, cause: Exception) -> None:
-    """Answer a call with the status that an exception stands for."""
-    if isinstance(cause, Refused):
+def _finish_with(call: Call, cause: Exception | None) -> None:
+    """Answer a call with the status that an exception, or none, stands for."""
+    if cause is None:
+        call.finish()
+    elif isinstance(cause, Refused):
         call.finish(cause.grpc_status, cause.message, hint=cause.hint)
     elif isinstance(cause, ProtocolError):
         call.finish(cause.grpc_status, str(cause))
@@ -93,11 +105,11 @@ def _finish_with(call: Call, cause: Exception) -> None:
         call.finish(Status.INTERNAL, "internal error")
 
 
-def _single(error: Exception) -> Exception:
-    """What a group of exceptions from a handler's nursery comes down to.
+def _weightiest(error: Exception) -> Exception:
+    """What an exception, or a group of them from a handler's nursery, comes down to.
 
-    A handler's tasks all see the loss of the call, so a group may hold it several times beside one
-    exception that matters more.
+    All tasks of a handler see the loss of its call, so a group may hold that several times beside
+    the one exception that matters.
     """
     causes: list[Exception] = []
     pending = [error]
@@ -107,7 +119,9 @@ def _single(error: Exception) -> Exception:
             pending.extend(current.exceptions)
         else:
             causes.append(current)
-    rank = (ConnectionLost, ProtocolError, Refused)
-    return max(
-        causes, key=lambda cause: rank.index(type(cause)) if type(cause) in rank else len(rank)
-    )
+    return max(causes, key=_weight)
+
+
+def _weight(cause: Exception) -> int:
+    light = (ConnectionLost, ProtocolError, Refused)
+    return light.index(type(cause)) if type(cause) in light else len(light)

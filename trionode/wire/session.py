@@ -20,27 +20,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-import h2.config
 import h2.connection
-import h2.errors
 import h2.events
 import h2.exceptions
-import h2.settings
 from hyperframe.frame import GoAwayFrame
 
 from trionode.errors import ProtocolError
+from trionode.wire import budgets
 from trionode.wire import scanner as scanning
 from trionode.wire import session_events as happened
-from trionode.wire.budgets import (
-    FRAMES_PER_PROGRESS,
-    IDLE_FRAMES,
-    RESETS,
-    RESETS_PER_CALL,
-    SENT_BYTES_PER_FRAME,
-    SETTINGS,
-    Budget,
-)
+from trionode.wire.h2_setup import SessionLimits, new_h2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,30 +42,15 @@ INTERNAL_ERROR = 0x2
 SETTINGS_TIMEOUT = 0x4
 REFUSED_STREAM = 0x7
 CANCEL = 0x8
+ENHANCE_YOUR_CALM = budgets.ENHANCE_YOUR_CALM
 LAST_STREAM_ID = 2**31 - 1
 
-_DEFAULT_WINDOW_BYTES = 65_535
 _ENCODER_TABLE_BYTES = 4096
 """The most HPACK state kept for sending, whatever the peer offers."""
-_STREAMS_SLACK = 100
-"""Streams that a peer may have opened before it saw the limit; above, h2 ends the connection."""
 _DEBUG_BYTES_MAX = 512
 _HEADER_BLOCK_FACTOR = 2
 """Encoded header blocks may be longer than the decoded limit by so much before they are decoded:
 an honest peer's are shorter, a dishonest one's are not worth more memory."""
-
-
-@attrs.frozen
-class SessionLimits:
-    """What is advertised to the peer and held in force."""
-
-    stream_window_bytes: int
-    connection_window_bytes: int
-    max_frame_bytes: int
-    max_concurrent_streams: int
-    max_header_list_bytes: int
-    answer_timeout_s: float
-    """How long the peer may take for a header block or to acknowledge SETTINGS."""
 
 
 class Session:
@@ -87,7 +61,7 @@ class Session:
         self._client = client
         self._now = now
         self._started_at = now
-        self._h2 = _new_h2(limits, client=client)
+        self._h2 = new_h2(limits, client=client)
         self._scanner = scanning.FrameScanner(
             scanning.FrameLimits(
                 limits.max_frame_bytes, limits.max_header_list_bytes * _HEADER_BLOCK_FACTOR
@@ -95,9 +69,9 @@ class Session:
             server=not client,
             on_frame=self._see_frame,
         )
-        self._resets = Budget("resets of streams", RESETS, now)
-        self._idle_frames = Budget("frames that carry nothing", IDLE_FRAMES, now)
-        self._settings = Budget("SETTINGS", SETTINGS, now)
+        self._resets = budgets.Budget("resets of streams", budgets.RESETS, now)
+        self._idle_frames = budgets.Budget("frames that carry nothing", budgets.IDLE_FRAMES, now)
+        self._settings = budgets.Budget("SETTINGS", budgets.SETTINGS, now)
         self._owned: set[int] = set()
         self._output: list[bytes] = []
         self._output_bytes = 0
@@ -197,13 +171,13 @@ class Session:
             self._resets.spend(self._now)
             self.reset(stream_id, REFUSED_STREAM)
             return
-        self._idle_frames.earn(FRAMES_PER_PROGRESS)
+        self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
         self._owned.add(stream_id)
         self._events.append(happened.HeadersArrived(stream_id, event.headers))
 
     def _on_response(self, event: h2.events.ResponseReceived) -> None:
         if event.stream_id in self._owned:
-            self._idle_frames.earn(FRAMES_PER_PROGRESS)
+            self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
             self._events.append(happened.HeadersArrived(event.stream_id, event.headers))
 
     def _on_trailers(self, event: h2.events.TrailersReceived) -> None:
@@ -216,7 +190,7 @@ class Session:
             self.acknowledge(stream_id, flow_bytes)
             return
         if event.data:
-            self._idle_frames.earn(FRAMES_PER_PROGRESS)
+            self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
         self._events.append(happened.DataArrived(stream_id, event.data, flow_bytes))
 
     def _on_ended(self, event: h2.events.StreamEnded) -> None:
@@ -286,7 +260,7 @@ class Session:
             # HPACK may have taken in half of the headers: nothing after them would be understood.
             self.broken = True
             raise
-        self._idle_frames.earn(FRAMES_PER_PROGRESS)
+        self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
 
     def send_window(self, stream_id: int) -> int:
         """How many bytes the next DATA frame of a stream may have; 0 or less for none."""
@@ -308,7 +282,9 @@ class Session:
         """Send one DATA frame, at most `send_window` bytes; empty only to end the stream."""
         if self.is_open(stream_id):
             self._h2.send_data(stream_id, data, end_stream=end)
-            self._idle_frames.earn(FRAMES_PER_PROGRESS + len(data) / SENT_BYTES_PER_FRAME)
+            self._idle_frames.earn(
+                budgets.FRAMES_PER_PROGRESS + len(data) / budgets.SENT_BYTES_PER_FRAME
+            )
 
     def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
         """Give bytes that came in `DataArrived` back to the peer's windows."""
@@ -324,7 +300,7 @@ class Session:
         """Give up a stream: its slot is free, its events end; `completed`: it ran to its end."""
         self._owned.discard(stream_id)
         if completed:
-            self._resets.earn(RESETS_PER_CALL)
+            self._resets.earn(budgets.RESETS_PER_CALL)
         self.reset(stream_id, CANCEL)
 
     # --- the connection -----------------------------------------------------------------------
@@ -385,46 +361,3 @@ class Session:
         if data:
             self._output.append(data)
             self._output_bytes += len(data)
-
-
-def code_name(code: int) -> str:
-    """The name of an HTTP/2 error code (RFC 9113 section 7), or its number."""
-    try:
-        return h2.errors.ErrorCodes(code).name
-    except ValueError:
-        return f"code {code}"
-
-
-def _new_h2(limits: SessionLimits, *, client: bool) -> h2.connection.H2Connection:
-    """An h2 connection whose preface is in its output and whose settings are all in force."""
-    codes = h2.settings.SettingCodes
-    connection = h2.connection.H2Connection(
-        h2.config.H2Configuration(
-            client_side=client,
-            header_encoding=None,
-            # What goes out is checked in trionode.wire.grpc before h2 and HPACK see any of it.
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-        )
-    )
-    values = {
-        codes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
-        codes.MAX_FRAME_SIZE: limits.max_frame_bytes,
-        codes.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
-        codes.ENABLE_PUSH: 0,
-    }
-    if not client:
-        values[codes.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
-    connection.local_settings = h2.settings.Settings(client=client, initial_values=values)
-    connection.initiate_connection()
-    if not client:
-        values[codes.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams * 2 + _STREAMS_SLACK
-        connection.local_settings = h2.settings.Settings(client=False, initial_values=values)
-    # The settings object advertises these, but h2 and HPACK read fields of their own.
-    connection.max_inbound_frame_size = limits.max_frame_bytes
-    connection.decoder.max_header_list_size = limits.max_header_list_bytes
-    # SETTINGS say nothing of the connection's window, which starts at the protocol's default.
-    extra_bytes = limits.connection_window_bytes - _DEFAULT_WINDOW_BYTES
-    if extra_bytes > 0:
-        connection.increment_flow_control_window(extra_bytes)
-    return connection
