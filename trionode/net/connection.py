@@ -12,7 +12,6 @@ A connection ends once, in `_end`: every call is told, what is queued is written
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +19,7 @@ import trio
 
 from trionode.errors import ConnectError, ConnectionLost, ProtocolError
 from trionode.net.calls import CallTable
+from trionode.net.keeper import Keeper
 from trionode.net.options import ConnectionOptions, ConnectionStatistics, Counts
 from trionode.net.pings import Pings
 from trionode.net.serving import Log, NoLog, Route
@@ -42,8 +42,6 @@ READ_BYTES = 256 * 1024
 """What one read may bring: several of the largest frames."""
 BATCH_BYTES = 256 * 1024
 """DATA put before one write: what an answer to a PING may have to wait for."""
-TICK_S = 5.0
-"""How often timeouts are looked at."""
 DRAIN_ACK_S = 1.0
 """How long the second GOAWAY waits for the answer to the PING after the first."""
 LINGER_S = 0.5
@@ -88,19 +86,27 @@ class Connection:
             log=self._log,
         )
         self._pings = Pings(self._session)
+        self._keeper = Keeper(
+            stream,
+            self._session,
+            self._calls,
+            self._pings,
+            options=self._options,
+            end=self._end,
+            wake=self.wake,
+        )
+        self._handlers: trio.Nursery | None = None
         self._io_scope = trio.CancelScope()
         self._write_scope = trio.CancelScope()
         self._work = trio.Event()
         self._written = trio.Event()
         self._handshake = trio.Event()
-        self._drain_asked = trio.Event()
         self._peer_closed = trio.Event()
         self._head: bytes | None = b""
         self._farewell = b""
         self._ended = False
         self._shut_down = False
         self._went_away = ""
-        self._silent_ticks = 0
         self._on_event: dict[type, Callable[..., None]] = {
             **self._calls.on_event,
             happened.Ready: self._on_ready,
@@ -121,7 +127,8 @@ class Connection:
             ConnectError: client only, before `started`: what answered does not speak HTTP/2.
         """
         try:
-            async with trio.open_nursery() as self._handlers:
+            async with trio.open_nursery() as nursery:
+                self._handlers = nursery
                 try:
                     with self._io_scope:
                         await self._run_tasks(task_status)
@@ -137,10 +144,8 @@ class Connection:
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._guard, self._write, name=f"writer {self.peer}")
             tasks.start_soon(self._guard, self._read, name=f"reader {self.peer}")
-            tasks.start_soon(self._guard, self._keep, name=f"keeper {self.peer}")
-            with trio.move_on_after(self._options.handshake_timeout_s) as scope:
-                await self._handshake.wait()
-            if scope.cancelled_caught:
+            tasks.start_soon(self._guard, self._keeper.run, name=f"keeper {self.peer}")
+            if not await self._keeper.await_handshake(self._handshake):
                 if not self._client:
                     self._farewell = greeting.SAYS + b"\n"
                 self._end(f"no HTTP/2 greeting within {self._options.handshake_timeout_s:g} s")
@@ -152,7 +157,7 @@ class Connection:
         try:
             await task()
         except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
-            self._log.error("a connection failed", peer=self.peer, exc_info=error)  # see Log
+            self._log.error("a connection failed", peer=self.peer, exc_info=error)
             self._end(f"internal error: {error!r}", flush=False)
 
     async def open(
@@ -193,7 +198,8 @@ class Connection:
         if not self.draining:
             self.draining = True
             self._calls.wake_openers()
-            self._drain_asked.set()
+            if self._handlers is not None and not self._client:
+                self._handlers.start_soon(self._shut_down_in_steps)
             self.on_call_over()
 
     def abort(self) -> None:
@@ -232,7 +238,8 @@ class Connection:
     async def _read(self) -> None:
         """Read until the peer ends, never waiting for a handler."""
         while True:
-            while self._session.output_bytes > self._options.max_control_bytes:
+            limit_bytes = self._options.max_control_bytes
+            while self._session.output_bytes > limit_bytes and not self._ended:
                 self._written = trio.Event()
                 await self._written.wait()
             try:
@@ -244,8 +251,8 @@ class Connection:
                 self._end(self._went_away or "the peer closed the connection", flush=False)
                 return
             self._counts.bytes_received += len(data)
-            self._silent_ticks = 0
-            # After the end the peer's last bytes are only read away.
+            self._keeper.heard()
+            # Once over, the peer's last bytes are only read away.
             if not self._ended:
                 self._take_in(data)
 
@@ -269,7 +276,8 @@ class Connection:
             return
         for event in events:
             self._on_event[type(event)](event)
-        self._calls.start_handlers(self._handlers)
+        if self._handlers is not None:
+            self._calls.start_handlers(self._handlers)
         self.wake()
 
     async def _write(self) -> None:
@@ -324,36 +332,6 @@ class Connection:
                     await self._peer_closed.wait()
         self._io_scope.cancel()
 
-    async def _keep(self) -> None:
-        """Look after timeouts, keepalive and the steps of a drain.
-
-        Silence is counted in ticks, not by the clock: when our own event loop was blocked for a
-        minute, that is one tick, not a minute in which the peer said nothing.
-        """
-        options = self._options
-        idle_s = options.keepalive_idle_s or math.inf
-        timeout_s = options.keepalive_timeout_s or math.inf
-        tick_s = min(TICK_S, idle_s, timeout_s, options.handshake_timeout_s)
-        while not self._ended:
-            with trio.move_on_after(tick_s):
-                await self._drain_asked.wait()
-            if self._drain_asked.is_set() and not self._client and not self._shut_down:
-                await self._shut_down_in_steps()
-            self._silent_ticks += 1
-            silence_s = self._silent_ticks * tick_s
-            if silence_s >= idle_s + timeout_s:
-                self._end(f"the peer was silent for {silence_s:g} s", flush=False)
-            elif idle_s <= silence_s < idle_s + tick_s and self._session.ready:
-                self._pings.send()
-            try:
-                self._session.check(trio.current_time())
-            except ProtocolError as error:
-                self._end(f"protocol error: {error}")
-            self._calls.lose_stuck(options.write_timeout_s)
-            self.wake()
-            if self._drain_asked.is_set():
-                await trio.sleep(tick_s)
-
     async def _shut_down_in_steps(self) -> None:
         """Two GOAWAYs, so that requests already on their way are served (RFC 9113 section 6.8)."""
         self._session.announce_shutdown()
@@ -377,7 +355,7 @@ class Connection:
         self._calls.lose(f"{self.peer}: {reason}")
         self._calls.wake_openers()
         self._pings.give_up()
-        for event in (self._handshake, self._drain_asked, self._work, self._written):
+        for event in (self._handshake, self._work, self._written):
             event.set()
         if flush:
             deadline = trio.current_time() + self._options.close_timeout_s

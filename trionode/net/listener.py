@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 RETRY_S = 0.1
-"""How long accepting rests when there is no file descriptor or memory for one more."""
+"""How long accepting rests after an error: file descriptors and memory need time to come back."""
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
@@ -101,8 +100,8 @@ async def _accept(  # noqa: PLR0913, PLR0917  # start_soon passes no keywords
         except trio.ClosedResourceError:
             return
         except OSError as error:
-            if error.errno not in OUT_OF_RESOURCES:
-                raise
+            # Out of file descriptors or memory, or an error of the network that accept(2) passes
+            # on: none is a reason to stop serving.
             log.warning("cannot accept a connection", error=str(error), retry_s=RETRY_S)
             await trio.sleep(RETRY_S)
             continue
