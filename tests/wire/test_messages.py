@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,7 @@ def test_any_splitting_gives_what_the_whole_gives(data, sent, rest):
         return received, parser.buffered_bytes
 
     bounds = [0, *cuts, len(stream)]
-    pieces = [stream[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    pieces = [stream[start:stop] for start, stop in pairwise(bounds)]
     assert run(pieces) == run([stream])
 
 

@@ -186,6 +186,9 @@ class Session:
 
     def _on_data(self, event: h2.events.DataReceived) -> None:
         stream_id, flow_bytes = event.stream_id, event.flow_controlled_length
+        if flow_bytes and not event.data:
+            # Nothing but padding: its frame looked as if it carried something.
+            self._idle_frames.spend(self._now)
         if stream_id not in self._owned:
             self.acknowledge(stream_id, flow_bytes)
             return
