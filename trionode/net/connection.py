@@ -141,6 +141,7 @@ class Connection:
             raise ConnectError(f"{self.peer}: {self.end_reason}")
 
     async def _run_tasks(self, task_status: TaskStatus[None]) -> None:
+        self.wake()
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._guard, self._write, name=f"writer {self.peer}")
             tasks.start_soon(self._guard, self._read, name=f"reader {self.peer}")
