@@ -135,14 +135,14 @@ class RawPeer:
     async def greet_server(self, settings: dict[int, int] | None = None) -> None:
         """A client's half of the handshake."""
         await self.send(self.frames.preface(settings), self.frames.settings(ack=True))
-        await self.until(SettingsFrame)
+        await self.until(SettingsFrame, flags={"ACK"})
 
     async def greet_client(self, settings: dict[int, int] | None = None) -> None:
         """A server's half of the handshake."""
         await self.send(
             self.frames.preface(settings, client=False), self.frames.settings(ack=True)
         )
-        await self.until(SettingsFrame)
+        await self.until(SettingsFrame, flags={"ACK"})
 
 
 @attrs.define

@@ -97,11 +97,8 @@ class CallTable:
         try:
             await granted.wait()
         except BaseException:
-            if granted.is_set():
-                self._granted_slots -= 1
-                self._grant_slots()
-            else:
-                self._openers.remove(granted)
+            # Once the event is set this task is scheduled, and cancelling it comes too late.
+            self._openers.remove(granted)
             raise
         self._granted_slots -= 1
 
