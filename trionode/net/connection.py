@@ -109,8 +109,8 @@ class Connection:
         self._went_away = ""
         self._on_event: dict[type, Callable[..., None]] = {
             **self._calls.on_event,
-            happened.Ready: self._on_ready,
-            happened.PingAnswered: self._on_ping_answered,
+            happened.Ready: lambda _: self._handshake.set(),
+            happened.PingAnswered: lambda event: self._pings.on_answered(event.payload),
             happened.PeerGoingAway: self._on_peer_going_away,
         }
 
@@ -384,12 +384,6 @@ class Connection:
             raise ConnectionLost(f"{self.peer}: the connection is going away")
 
     # --- what the session reports -------------------------------------------------------------
-
-    def _on_ready(self, _event: happened.Ready) -> None:
-        self._handshake.set()
-
-    def _on_ping_answered(self, event: happened.PingAnswered) -> None:
-        self._pings.on_answered(event.payload)
 
     def _on_peer_going_away(self, event: happened.PeerGoingAway) -> None:
         said = f": {greeting.show(event.debug)}" if event.debug else ""

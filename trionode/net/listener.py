@@ -62,7 +62,7 @@ async def serve(  # noqa: PLR0913  # what a server is made of
     log: Log | None = None,
     task_status: TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept and serve connections until cancelled.
+    """Accept and serve connections until cancelled; the listeners are closed in the end.
 
     Cancelling stops accepting and aborts what runs; to drain, close the listeners (this returns
     once the connections are over) and call `drain` on what is in `connections`.
@@ -94,18 +94,19 @@ async def _accept(  # noqa: PLR0913, PLR0917  # start_soon passes no keywords
     log: Log,
 ) -> None:
     """Accept from one listener until it is closed."""
-    while True:
-        try:
-            stream = await listener.accept()
-        except trio.ClosedResourceError:
-            return
-        except OSError as error:
-            # Out of file descriptors or memory, or an error of the network that accept(2) passes
-            # on: none is a reason to stop serving.
-            log.warning("cannot accept a connection", error=str(error), retry_s=RETRY_S)
-            await trio.sleep(RETRY_S)
-            continue
-        nursery.start_soon(_supervise, stream, routes, options, connections, log)
+    async with listener:
+        while True:
+            try:
+                stream = await listener.accept()
+            except trio.ClosedResourceError:
+                return
+            except OSError as error:
+                # Out of file descriptors or memory, or an error of the network that accept(2)
+                # passes on: none is a reason to stop serving.
+                log.warning("cannot accept a connection", error=str(error), retry_s=RETRY_S)
+                await trio.sleep(RETRY_S)
+                continue
+            nursery.start_soon(_supervise, stream, routes, options, connections, log)
 
 
 async def _supervise(
@@ -131,3 +132,4 @@ async def _supervise(
         log.error("a connection failed", peer=peer, exc_info=error)  # noqa: TRY400  # see Log
     finally:
         connections.discard(connection)
+        await trio.aclose_forcefully(stream)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], Awaitable[None]]
 """Serves one call: returning ends it with status OK, raising Refused with that status."""
 
+_WAYS_TO_END = (ConnectionLost, ProtocolError, Refused)
+"""What a handler may raise that is no bug, lightest first."""
+
 
 class Log(Protocol):
     """What connections need of a logger; structlog's fit."""
@@ -71,9 +74,9 @@ async def serve_call(call: Call, handler: Handler, timeout_s: float | None, log:
     except BaseExceptionGroup as group:
         # A task was cancelled and another failed: the failure is ours, the rest goes on.
         faults, others = group.split(Exception)
-        if faults is not None:
-            log.warning(
-                "a handler failed while being cancelled", path=call.path, error=repr(faults)
+        if faults is not None and not _is_sound(_weightiest(faults)):
+            log.error(  # noqa: TRY400  # exception() would log the cancellation too
+                "a handler failed when cancelled", path=call.path, exc_info=faults
             )
         call.reset(CANCEL)
         if others is not None:
@@ -84,7 +87,7 @@ async def serve_call(call: Call, handler: Handler, timeout_s: float | None, log:
     if scope.cancelled_caught:
         # By the specification a deadline that passes resets the stream.
         call.reset(CANCEL)
-    sound = cause is None or isinstance(cause, (Refused, ProtocolError, ConnectionLost))
+    sound = cause is None or _is_sound(cause)
     if not sound:
         log.error("a handler failed", path=call.path, peer=call.connection.peer, exc_info=cause)
     _finish_with(call, cause)
@@ -122,6 +125,11 @@ def _weightiest(error: Exception) -> Exception:
     return max(causes, key=_weight)
 
 
+def _is_sound(cause: Exception) -> bool:
+    """Whether this is a way for a handler to end a call."""
+    return isinstance(cause, _WAYS_TO_END)
+
+
 def _weight(cause: Exception) -> int:
-    light = (ConnectionLost, ProtocolError, Refused)
-    return light.index(type(cause)) if type(cause) in light else len(light)
+    light = [index for index, kind in enumerate(_WAYS_TO_END) if isinstance(cause, kind)]
+    return light[0] if light else len(_WAYS_TO_END)
