@@ -204,9 +204,7 @@ async def test_messages_that_arrived_before_the_connection_broke_reach_the_handl
     assert seen == [b"a", b"b"]
 
 
-async def test_a_handler_that_does_not_read_is_cancelled_some_time_after_its_call_is_lost(
-    autojump_clock,
-):
+async def test_a_handler_that_waits_elsewhere_is_cancelled_when_its_call_is(autojump_clock):
     ended = trio.Event()
 
     async def forget(_call) -> None:
@@ -218,9 +216,46 @@ async def test_a_handler_that_does_not_read_is_cancelled_some_time_after_its_cal
     async with raw_client({PATH: Route(forget)}) as served:
         await served.peer.send(served.peer.frames.request(1, PATH))
         await wait_all_tasks_blocked()
+        reset_at = trio.current_time()
         await served.peer.send(served.peer.frames.reset(1))
         await ended.wait()
+        assert trio.current_time() == reset_at
         assert served.connection.end_reason == ""
+
+
+async def test_a_handler_with_messages_to_read_has_time_to_read_them(autojump_clock):
+    read = []
+
+    async def dawdle(call) -> None:
+        await trio.sleep(3)
+        read.append(await call.receive())
+        await trio.sleep(3)
+        read.append("never")
+
+    async with raw_client({PATH: Route(dawdle)}) as served:
+        frames = served.peer.frames
+        await served.peer.send(frames.request(1, PATH), frames.message(1, b"settle this"))
+        await wait_all_tasks_blocked()
+        await served.peer.send(frames.reset(1))
+        await trio.sleep(60)
+        assert read == [b"settle this"]
+
+
+async def test_a_handler_whose_connection_breaks_has_time_to_finish_what_it_does(autojump_clock):
+    done = []
+
+    async def work(_call) -> None:
+        await trio.sleep(3)
+        done.append("committed")
+        await trio.sleep(3)
+        done.append("never")
+
+    async with raw_client({PATH: Route(work)}) as served:
+        await served.peer.send(served.peer.frames.request(1, PATH))
+        await wait_all_tasks_blocked()
+        await served.peer.stream.aclose()
+        await trio.sleep(60)
+        assert done == ["committed"]
 
 
 async def test_a_call_whose_deadline_passes_is_cancelled_at_the_server(autojump_clock):

@@ -88,6 +88,7 @@ class Call:
         self._inbox: list[bytes] = []
         self._inbox_bytes = 0
         self._owed_bytes = 0
+        self._parked = 0
         self._http_status = 0
         self._peer_ended = False
         self._all_sent = False
@@ -154,10 +155,18 @@ class Call:
         if self._arrival.is_set():
             self._arrival = trio.Event()
         with trio.CancelScope(deadline=self._deadline) as scope:
-            await self._arrival.wait()
+            await self._park(self._arrival)
         if scope.cancelled_caught:
             self._fail(Refused(Status.DEADLINE_EXCEEDED, f"{self.path} took longer than allowed"))
         return True
+
+    async def _park(self, event: trio.Event) -> None:
+        """Wait, known to wait: whoever waits here is told of a loss and need not be cancelled."""
+        self._parked += 1
+        try:
+            await event.wait()
+        finally:
+            self._parked -= 1
 
     def _take_up(self) -> None:
         """Pass what has arrived through the parser and give it back to the peer's window."""
@@ -231,7 +240,7 @@ class Call:
         while self._queue.unsent_bytes > below_bytes:
             if self._departure.is_set():
                 self._departure = trio.Event()
-            await self._departure.wait()
+            await self._park(self._departure)
         if self.over and not self._all_sent:
             raise self._gone()
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -330,14 +339,20 @@ class Call:
             self.stuck_since = trio.current_time()
         self._departure.set()
 
-    def on_lost(self, reason: str, grace_s: float = 0.0) -> None:
-        """The call is over without a status; what arrived can still be read before this raises."""
+    def on_lost(self, reason: str, grace_s: float = math.inf, *, cancelled: bool = False) -> None:
+        """The call is over without a status; what arrived can still be read before this raises.
+
+        A handler is told by `receive` and `drained`, and cancelled after `grace_s`; at once when
+        the peer has `cancelled` the call and the handler has nothing to read and waits in neither.
+        """
         if self.over:
             return
         if not (self._client and self._outcome is not None and self._peer_ended):
             self._failure = self._failure or ConnectionLost(reason)
-        if self.scope is not None and grace_s:
-            self.scope.deadline = min(self.scope.deadline, trio.current_time() + grace_s)
+        if self.scope is not None:
+            unaware = not (self._parked or self._inbox or self._messages)
+            wait_s = 0.0 if cancelled and unaware else grace_s
+            self.scope.deadline = min(self.scope.deadline, trio.current_time() + wait_s)
         self._close(completed=False)
 
     def on_handler_ended(self) -> None:

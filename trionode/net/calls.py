@@ -212,7 +212,7 @@ class CallTable:
         if call is not None:
             what = "reset the call" if event.by_peer else "broke the protocol on the call"
             reason = f"{self._connection.peer} {what} ({code_name(event.code)})"
-            call.on_lost(reason, self._grace_s)
+            call.on_lost(reason, self._grace_s, cancelled=True)
 
     def _on_window_opened(self, event: happened.WindowOpened) -> None:
         # Calls that wait for the connection's window (0) are seen by the writer's next turn.
