@@ -141,6 +141,9 @@ class FrameScanner:
                 f"a frame of {length} bytes is longer than the {self._limits.frame_bytes} allowed",
                 h2_code=_FRAME_SIZE_ERROR,
             )
+        if kind == SETTINGS and flags & ACK and length:
+            # h2 would call it a PROTOCOL_ERROR (RFC 9113 section 6.5).
+            raise ProtocolError("a SETTINGS ACK with a payload", h2_code=_FRAME_SIZE_ERROR)
         if self._block_stream or kind in (HEADERS, PUSH_PROMISE):
             self._see_header_block(kind, flags, length, stream_id)
         self._on_frame(kind, flags, length)
