@@ -9,7 +9,7 @@ from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_task
 
 from tests.support.connections import ECHO, RawPeer, connected, raw_client, raw_server
 from tests.support.frames import of_kind
-from trionode.errors import ConnectionLost, Refused, Status
+from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.net.connection import Connection
 from trionode.net.options import ConnectionOptions
 from trionode.net.serving import Route
@@ -254,6 +254,13 @@ async def test_a_refusal_in_one_of_a_handlers_tasks_is_the_calls_status():
     assert await status_of(refuse) == (Status.ABORTED, "no", [])
 
 
+async def test_a_broken_protocol_elsewhere_is_the_calls_status():
+    async def decode(_call) -> None:
+        raise ProtocolError("not a frame", grpc_status=Status.INVALID_ARGUMENT)
+
+    assert await status_of(decode) == (Status.INVALID_ARGUMENT, "not a frame", [])
+
+
 async def test_a_connection_that_a_handler_lost_elsewhere_is_unavailable():
     async def relay(_call) -> None:
         raise ConnectionLost("the other node died")
@@ -295,6 +302,42 @@ async def test_a_bug_in_a_handlers_clean_up_does_not_leave_a_cancelled_connectio
         await wait_all_tasks_blocked()
         served.nursery.cancel_scope.cancel()
     assert served.log.at("error") == ["a handler failed when cancelled"]
+
+
+async def test_a_handler_that_refuses_while_it_is_cancelled_is_nobodys_fault():
+    async def leave(_call) -> None:
+        async def refuse() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise Refused(Status.UNAVAILABLE, "going away")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refuse)
+            nursery.start_soon(trio.sleep_forever)
+
+    async with raw_client({PATH: Route(leave)}) as served:
+        await served.peer.send(served.peer.frames.request(1, PATH))
+        await wait_all_tasks_blocked()
+        served.nursery.cancel_scope.cancel()
+    assert served.log.at("error") == []
+
+
+async def test_data_read_together_with_what_made_its_call_be_reset_is_given_back():
+    async def hold(_call) -> None:
+        with trio.CancelScope(shield=True):
+            await release.wait()
+
+    release = trio.Event()
+    options = ConnectionOptions(max_unread_bytes=1000)
+    async with raw_client({PATH: Route(hold, eager=True)}, options=options) as served:
+        frames = served.peer.frames
+        await served.peer.send(frames.request(1, PATH), *[frames.data(1, bytes(600))] * 4)
+        assert (await served.peer.until(RstStreamFrame)).error_code == 11
+        manager = served.connection._session._h2._inbound_flow_control_window_manager
+        assert manager.max_window_size - manager.current_window_size == 2400
+        assert manager._bytes_processed == 2400
+        release.set()
 
 
 async def test_a_call_that_ended_in_order_leaves_nothing_behind():

@@ -176,6 +176,28 @@ async def test_a_peer_that_answers_no_ping_in_time_is_lost(autojump_clock):
             await call.receive()
 
 
+async def test_a_dead_host_is_lost(autojump_clock):
+    async with raw_server() as served:
+        call = await served.connection.open(PATH)
+        served.connection._keeper._watch.is_dead = lambda: True
+        with pytest.raises(ConnectionLost, match="host does not answer"):
+            await call.receive()
+
+
+async def test_a_process_that_was_blocked_does_not_blame_its_peer(mock_clock):
+    # Ten minutes pass at once for us; the peer's answer to the PING lies in the socket.
+    options = ConnectionOptions(keepalive_timeout_s=20)
+    async with raw_server(options=options) as served:
+        for _ in range(3):
+            mock_clock.jump(5)
+            await wait_all_tasks_blocked()
+        ping = await served.peer.until(PingFrame)
+        await served.peer.send(served.peer.frames.ping(ping.opaque_data, ack=True))
+        mock_clock.jump(600)
+        await wait_all_tasks_blocked()
+        assert served.connection.end_reason == ""
+
+
 async def test_any_byte_is_a_sign_of_life(autojump_clock):
     options = ConnectionOptions(keepalive_timeout_s=20)
     async with raw_server(options=options) as served:

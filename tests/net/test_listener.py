@@ -120,6 +120,44 @@ class FailingListener:
         await self._listener.aclose()
 
 
+async def test_a_connection_whose_peer_is_gone_already_is_dropped(monkeypatch):
+    async with serving() as (_, address, _, log, listeners):
+        accept = listeners[0].accept
+
+        class Gone:
+            def __init__(self, stream) -> None:
+                self._stream = stream
+                self.socket = self
+
+            def getpeername(self):
+                raise OSError(errno.ENOTCONN, "gone")
+
+            async def aclose(self) -> None:
+                dropped.set()
+                await self._stream.aclose()
+
+        dropped = trio.Event()
+
+        async def accept_gone():
+            return Gone(await accept())
+
+        monkeypatch.setattr(listeners[0], "accept", accept_gone)
+        # The first is accepted by the call that was under way already.
+        (await trio.open_tcp_stream(*address)).socket.close()
+        (await trio.open_tcp_stream(*address)).socket.close()
+        await dropped.wait()
+        assert log.at("error") == []
+
+
+async def test_a_port_that_needs_privileges_is_said_so(monkeypatch):
+    async def refuse(*_args, **_options):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(trio, "open_tcp_listeners", refuse)
+    with pytest.raises(ConnectError, match=r"127\.0\.0\.1:80: not allowed; ports below 1024"):
+        await listen("127.0.0.1", 80)
+
+
 async def test_running_out_of_file_descriptors_is_reported_and_survived():
     codes = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ECONNABORTED]
     async with serving(lambda listener: FailingListener(listener, codes)) as (

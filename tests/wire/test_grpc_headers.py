@@ -94,6 +94,23 @@ def test_a_timeout_survives_its_text_form(timeout_s):
     assert grpc.parse_timeout(text) == pytest.approx(timeout_s, rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("timeout_s", "text"),
+    [
+        (0, "0n"),
+        (0.05, "50000000n"),
+        (10, "10000000u"),
+        (5000, "5000000m"),
+        (2e5, "200000S"),
+        (6e9, "1666667H"),
+        (3e9, "50000000M"),
+        (-1, "0n"),
+    ],
+)
+def test_a_timeout_is_written_in_the_finest_unit_that_holds_it(timeout_s, text):
+    assert grpc.format_timeout(timeout_s) == text
+
+
 def test_a_timeout_beyond_all_units_is_the_longest_there_is():
     assert grpc.format_timeout(1e15) == "99999999H"
 
@@ -104,6 +121,10 @@ def test_a_status_message_survives_and_is_printable_ascii_on_the_way(text):
     assert all(0x20 <= byte <= 0x7E for byte in sent)
     assert sent == sent.strip()
     assert grpc.decode_message(sent) == text.encode("utf-8", "replace").decode()
+
+
+def test_spaces_around_a_status_message_are_not_lost():
+    assert grpc.encode_message(" a b ") == b"%20a b%20"
 
 
 def test_a_status_message_is_cut_before_it_breaks_a_header_limit():

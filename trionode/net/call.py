@@ -321,14 +321,12 @@ class Call:
             if self._outcome is None:
                 self._outcome = grpc.read_outcome([], self._http_status)
             self._close(completed=True)
-        elif self._queue.done:
-            self._close(completed=True)
         self._arrival.set()
 
     def on_all_sent(self) -> None:
         """Our half is done. A server that ends first stops the client: its status says it all."""
         self._all_sent = True
-        if not self._client or self._peer_ended:
+        if not self._client:
             if not self._peer_ended:
                 self._table.reset(self.stream_id, NO_ERROR)
             self._close(completed=True)
@@ -347,8 +345,7 @@ class Call:
         """
         if self.over:
             return
-        if not (self._client and self._outcome is not None and self._peer_ended):
-            self._failure = self._failure or ConnectionLost(reason)
+        self._failure = self._failure or ConnectionLost(reason)
         if self.scope is not None:
             unaware = not (self._parked or self._inbox or self._messages)
             wait_s = 0.0 if cancelled and unaware else grace_s

@@ -123,6 +123,8 @@ class Connection:
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the connection until it is over; `started` once the handshake is complete.
 
+        A server's ends without `started` when a stranger calls: run it with `start_soon`.
+
         Raises:
             ConnectError: client only, before `started`: what answered does not speak HTTP/2.
         """
