@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -12,8 +12,12 @@ from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_task
 
 from tests.support.frames import FrameFactory
 from trionode.net.connection import Connection
-from trionode.net.options import ConnectionOptions
 from trionode.net.serving import Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from trionode.net.options import ConnectionOptions
 
 
 class NoteLog:
@@ -139,9 +143,7 @@ class RawPeer:
 
     async def greet_client(self, settings: dict[int, int] | None = None) -> None:
         """A server's half of the handshake."""
-        await self.send(
-            self.frames.preface(settings, client=False), self.frames.settings(ack=True)
-        )
+        await self.send(self.frames.preface(settings, client=False), self.frames.settings(ack=True))
         await self.until(SettingsFrame, flags={"ACK"})
 
 
@@ -190,5 +192,3 @@ async def raw_server(
             await nursery.start(client.run)
         yield Served(peer, client, nursery, log)
         nursery.cancel_scope.cancel()
-
-

@@ -74,9 +74,7 @@ class FrameFactory:
         return self.headers(stream_id, headers, end=end)
 
     def response(self, stream_id: int) -> bytes:
-        return self.headers(
-            stream_id, [(":status", "200"), ("content-type", "application/grpc")]
-        )
+        return self.headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
 
     def trailers(self, stream_id: int, status: int = 0, *extra: tuple[str, str]) -> bytes:
         return self.headers(stream_id, [("grpc-status", str(status)), *extra], end=True)
@@ -137,8 +135,7 @@ class FrameFactory:
 
     def read(self, data: bytes) -> list[Frame]:
         """The frames in these bytes, which must be whole frames, maybe after a client preface."""
-        if data.startswith(PREFACE):
-            data = data[len(PREFACE) :]
+        data = data.removeprefix(PREFACE)
         frames = []
         while data:
             frame, length = Frame.parse_frame_header(memoryview(data[:9]))
