@@ -8,12 +8,13 @@ Times on the wire are remaining or elapsed, never absolute: each node keeps its 
 
 from __future__ import annotations
 
-from typing import Any, NewType
+from typing import Annotated, Any, TypeAlias
 
 import attrs
 
 from trionode.errors import Status
 from trionode.ids import Run
+from trionode.schema.definition import Definition  # noqa: TC001  # cattrs resolves annotations
 
 PROTOCOL = 1
 """The version of the protocol that this code speaks."""
@@ -29,28 +30,19 @@ STATUS = "/trionode.v1.Trionode/Status"
 PING = "/trionode.v1.Trionode/Ping"
 LINK = "/trionode.v1.Mesh/Link"
 
-Runs = NewType("Runs", list[Run])
+Runs: TypeAlias = Annotated[list[Run], "ids"]
 """Object ids as runs of (first id, count)."""
 
-Payloads = NewType("Payloads", list[bytes])
+Payloads: TypeAlias = Annotated[list[bytes], "payloads"]
 """One payload per object, in the order of the ids."""
 
-Details = NewType("Details", dict[int, dict[str, Any]])
+Details: TypeAlias = Annotated[dict[int, dict[str, Any]], "details"]
 """Rare properties of single objects of a batch: index in the batch -> property -> value.
 
 Known properties: `deadline_ms` and `delay_ms` (remaining), `priority`, `path` (node ids that had
 custody), `hops`, `history`, `dead` (why it is a dead letter), `parent`, `trace`,
 `possibly_duplicate`, `failure` (last error text). Unknown ones are kept and travel on.
 """
-
-
-@attrs.frozen
-class Definition:
-    """One definition of a type: its JSON Schema and the schema's fingerprint."""
-
-    type: str
-    fingerprint: str
-    schema: str
 
 
 # --- hellos -----------------------------------------------------------------------------------
@@ -243,8 +235,9 @@ class Interest:
 
     Columns: `paths[i]` are node ids from the sender to the origin, or empty when the interest is
     withdrawn. `origins[i]`, `incarnations[i]`, `versions[i]`: who minted it, and the version; in a
-    withdrawal, what is known to be gone (version 0: only this path is gone). `epochs[i]`: the account
-    of credit that this advertisement opened. `full`: everything said before on this link is replaced. `definitions`: of the types that the peer may not know.
+    withdrawal, what is known to be gone (version 0: only this path is gone). `epochs[i]`: the
+    account of credit that this advertisement opened. `full`: everything said before on this link is
+    replaced. `definitions`: of the types that the peer may not know.
     """
 
     full: bool
