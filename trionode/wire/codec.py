@@ -114,8 +114,14 @@ class MessagePackCodec:
         try:
             self._detailed.structure(body, frame_class)
         except cattrs.BaseValidationError as group:
-            return "; ".join(cattrs.transform_error(group, path=frame_class.__name__))
+            return "; ".join(
+                cattrs.transform_error(group, frame_class.__name__, lambda told, _: _words(told))
+            )
         return f"{frame_class.__name__}: {error}"
+
+
+def _words(error: BaseException) -> str:
+    return f"missing field {error}" if type(error) is KeyError else str(error)
 
 
 def _invalid(message: str) -> ProtocolError:

@@ -173,7 +173,11 @@ def make_converter(*, detailed: bool) -> cattrs.Converter:
     """A converter for frames; `detailed` collects every error with its path and is slower."""
     converter = cattrs.Converter(omit_if_default=True, detailed_validation=detailed)
     for kind, structure in _STRUCTURE:
-        converter.register_structure_hook_func(_is(kind), structure)
+        if isinstance(kind, type):
+            # For a class, a predicate would lose to the hook that cattrs brings.
+            converter.register_structure_hook(kind, structure)
+        else:
+            converter.register_structure_hook_func(_is(kind), structure)
         # What MessagePack writes as it is must not be copied column by column.
         converter.register_unstructure_hook_func(_is(kind), _as_it_is)
     converter.register_unstructure_hook_func(_is(frames.Runs), _runs_to_wire)
