@@ -74,6 +74,14 @@ class LeaseLost(Error):  # noqa: N818  # the name is the public contract
     """The lease of a delivery is no longer this consumer's; settling it changes nothing."""
 
 
+class EncodeError(Error, ValueError):
+    """A value cannot be pushed: it lies outside of what JSON objects can carry here."""
+
+
+class DecodeError(Error, ValueError):
+    """A payload does not fit the class it should become; the message has the path inside it."""
+
+
 class ProtocolError(Error):
     """The peer broke HTTP/2, gRPC or trionode's own protocol.
 
