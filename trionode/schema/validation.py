@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jsonschema_rs
 
 from trionode.errors import Refused, Status
+from trionode.schema.formats import is_base64, is_decimal
 from trionode.schema.strict_json import parse_json
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class PayloadValidator:
                 ),
                 validate_formats=True,
                 ignore_unknown_formats=True,
-                formats={"regex": _no_pattern},
+                formats={"regex": _no_pattern, "decimal": is_decimal, "byte": is_base64},
                 mask=_MASK,
             )
         except jsonschema_rs.ValidationError as error:
