@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trionode.config import checks
-from trionode.config.checks import InvalidValue
+from trionode.config.checks import InvalidValue, shown
 from trionode.net.options import ConnectionOptions
 from trionode.routing.options import RoutingOptions
 
@@ -296,4 +296,4 @@ def _at_least(section: Any, key: str, other: str) -> None:
     """Hold one field of a section to be no less than another."""
     found, bound = getattr(section, key), getattr(section, other)
     if found < bound:
-        raise InvalidValue(key, found, f"at least {other}, {bound:g}")
+        raise InvalidValue(key, found, f"at least {other}, {shown(bound)}")
