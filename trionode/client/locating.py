@@ -44,14 +44,24 @@ def _parts(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
         kind = unions.bare_type(mine[0]) if mine else kind
     if kind is Any:
         kind = dict[str, Any] if isinstance(value, dict) else list[Any]
+    if unions.is_struct(type(value)) or is_record(type(value)):
+        yield from _fields(value)
+    else:
+        yield from _items(value, kind)
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any, Any]]:
     if unions.is_struct(type(value)):
         for field in msgspec.structs.fields(type(value)):
             yield f".{field.encode_name}", getattr(value, field.name), field.type
-    elif is_record(type(value)):
+    else:
         for name, one in _hints(type(value)).items():
             if hasattr(value, name) and typing.get_origin(one) is not typing.ClassVar:
                 yield f".{name}", getattr(value, name), one
-    elif containers.is_named_tuple(type(value)):
+
+
+def _items(value: Any, kind: Any) -> Iterator[tuple[str, Any, Any]]:
+    if containers.is_named_tuple(type(value)):
         for index, (one, part) in enumerate(zip(_hints(kind).values(), value, strict=True)):
             yield f"[{index}]", part, one
     elif isinstance(value, dict):

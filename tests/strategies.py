@@ -1,0 +1,297 @@
+"""Hypothesis strategies that several test folders share: ids, frames and values of JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from typing import Any
+
+from hypothesis import strategies as st
+
+from trionode.errors import Status
+from trionode.ids import PRODUCER_BITS, SEQUENCE_MASK, object_id
+from trionode.schema.definition import Definition
+from trionode.wire import frames
+
+INT_MAX = 2**63 - 1
+
+counts = st.integers(0, INT_MAX)
+sequences = st.integers(1, SEQUENCE_MASK)
+producers = st.integers(0, 2**PRODUCER_BITS - 1)
+texts = st.text(max_size=12)
+names = st.from_regex(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,8}){0,2}", fullmatch=True)
+payloads = st.binary(max_size=16)
+encodings = st.sampled_from(["json", "raw"])
+fingerprints = st.text("0123456789abcdef", max_size=24)
+addresses = st.lists(texts, max_size=3)
+definitions = st.lists(st.builds(Definition, names, fingerprints, texts), max_size=2)
+statuses = st.sampled_from(Status)
+
+object_ids = st.builds(object_id, producers, sequences)
+"""Ids of objects, of many producers."""
+
+
+@st.composite
+def _run(draw: st.DrawFn) -> tuple[int, int]:
+    first = draw(sequences)
+    count = draw(st.integers(1, min(5, SEQUENCE_MASK - first + 1)))
+    return object_id(draw(producers), first), count
+
+
+def _apart(runs: list[tuple[int, int]]) -> bool:
+    ordered = sorted(runs)
+    return all(
+        first + count <= following for (first, count), (following, _) in itertools.pairwise(ordered)
+    )
+
+
+runs = st.lists(_run(), max_size=4)
+"""Runs of ids as a frame holds them; they may overlap."""
+
+runs_apart = runs.filter(_apart)
+"""Runs that name every object once."""
+
+plain_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner)
+    ),
+    max_leaves=8,
+)
+"""Everything that plain JSON can say here."""
+
+aware_datetimes = st.datetimes(
+    timezones=st.integers(-23 * 60, 23 * 60).map(
+        lambda minutes: dt.timezone(dt.timedelta(minutes=minutes))
+    )
+)
+"""Datetimes that name an instant, in zones of whole minutes."""
+
+
+def _properties() -> st.SearchStrategy[dict[str, Any]]:
+    known = {
+        "deadline_ms": counts,
+        "delay_ms": counts,
+        "priority": st.integers(-10, 10),
+        "path": addresses,
+        "hops": st.integers(0, 64),
+        "history": st.lists(texts, max_size=2),
+        "dead": texts,
+        "possibly_duplicate": st.booleans(),
+        "failure": texts,
+        "parent": texts,
+        "of the future": st.lists(texts | counts | st.binary(max_size=3), max_size=2),
+    }
+    return st.fixed_dictionaries({}, optional=known)
+
+
+def details(count: int) -> st.SearchStrategy[dict[int, dict[str, Any]]]:
+    """The sparse column of a batch of `count` objects."""
+    if count == 0:
+        return st.just({})
+    return st.dictionaries(st.integers(0, count - 1), _properties(), max_size=3)
+
+
+def column(count: int, items: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    """A list of exactly `count` items."""
+    return st.lists(items, min_size=count, max_size=count)
+
+
+def _attempts(count: int) -> st.SearchStrategy[list[int] | None]:
+    return st.none() | column(count, st.integers(0, 100))
+
+
+@st.composite
+def pushes(draw: st.DrawFn) -> frames.Push:
+    """Push frames."""
+    batch = draw(st.lists(payloads, min_size=1, max_size=5))
+    return frames.Push(
+        type=draw(names),
+        first=draw(st.integers(1, SEQUENCE_MASK - len(batch))),
+        payloads=batch,
+        encoding=draw(encodings),
+        fingerprint=draw(fingerprints),
+        details=draw(details(len(batch))),
+        acknowledged=draw(counts),
+    )
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> frames.Deliver:
+    """Deliver frames."""
+    ids = draw(runs)
+    count = sum(length for _, length in ids)
+    return frames.Deliver(
+        subscription=draw(counts),
+        type=draw(names),
+        ids=ids,
+        payloads=draw(column(count, payloads)),
+        encoding=draw(encodings),
+        fingerprint=draw(fingerprints),
+        attempts=draw(_attempts(count)),
+        details=draw(details(count)),
+    )
+
+
+@st.composite
+def settles(draw: st.DrawFn) -> frames.Settle:
+    """Settle frames, of every action."""
+    ids = draw(runs)
+    count = sum(length for _, length in ids)
+    action = draw(st.sampled_from(["ack", "nack", "reject", "return", "replace"]))
+    return frames.Settle(
+        number=draw(counts),
+        action=action,
+        ids=ids,
+        attempts=draw(_attempts(count)),
+        delay_ms=draw(st.none() | counts) if action == "nack" else None,
+        reason=draw(texts),
+        payloads=draw(column(count, payloads)) if action == "replace" else [],
+        encoding=draw(encodings),
+        fingerprint=draw(fingerprints),
+    )
+
+
+@st.composite
+def losses(draw: st.DrawFn) -> frames.Lost:
+    """Lost frames."""
+    ids = draw(runs)
+    return frames.Lost(ids, draw(_attempts(sum(length for _, length in ids))), draw(texts))
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> frames.Offer:
+    """Offer frames, which name every object once."""
+    ids = draw(runs_apart)
+    count = sum(length for _, length in ids)
+    return frames.Offer(
+        sequence=draw(counts),
+        key=draw(names),
+        epoch=draw(counts),
+        type=draw(names),
+        ids=ids,
+        payloads=draw(column(count, payloads)),
+        ages_ms=draw(column(count, counts)),
+        encoding=draw(encodings),
+        fingerprint=draw(fingerprints),
+        attempts=draw(_attempts(count)),
+        details=draw(details(count)),
+        definitions=draw(definitions),
+        draining=draw(st.booleans()),
+    )
+
+
+def _columns(
+    kind: type[Any], items: dict[str, st.SearchStrategy[Any]], **others: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    """Frames whose columns named in `items` have one length."""
+    return st.integers(0, 4).flatmap(
+        lambda count: st.builds(
+            kind, **{name: column(count, item) for name, item in items.items()}, **others
+        )
+    )
+
+
+@st.composite
+def _sequence_runs(draw: st.DrawFn) -> list[tuple[int, int]]:
+    firsts = draw(st.lists(st.integers(1, SEQUENCE_MASK - 1000), max_size=4))
+    return [(first, draw(st.integers(1, 1000))) for first in firsts]
+
+
+versions = st.integers(0, 9)
+
+EACH: dict[type[Any], st.SearchStrategy[Any]] = {
+    frames.ClientHello: st.builds(
+        frames.ClientHello,
+        versions,
+        versions,
+        texts,
+        texts,
+        st.sampled_from([b"", bytes(10), b"0123456789"]),
+        counts,
+    ),
+    frames.NodeHello: st.builds(
+        frames.NodeHello, versions, texts, texts, texts, counts, counts, addresses
+    ),
+    frames.Push: pushes(),
+    frames.Pushed: st.builds(frames.Pushed, _sequence_runs()),
+    frames.PushRefused: st.builds(
+        frames.PushRefused,
+        st.integers(1, SEQUENCE_MASK - 1000),
+        st.integers(1, 1000),
+        statuses,
+        texts,
+        texts,
+    ),
+    frames.Subscribe: st.builds(
+        frames.Subscribe, counts, counts, st.lists(names, max_size=3), counts, counts
+    ),
+    frames.Unsubscribe: st.builds(frames.Unsubscribe, counts, counts),
+    frames.Deliver: deliveries(),
+    frames.Started: st.builds(frames.Started, counts, counts),
+    frames.Settle: settles(),
+    frames.Answered: st.builds(
+        frames.Answered,
+        counts,
+        statuses,
+        texts,
+        texts,
+        st.lists(
+            st.tuples(object_ids.map(lambda one: one.to_bytes(16, "big")), counts, texts),
+            max_size=3,
+        ),
+    ),
+    frames.Lost: losses(),
+    frames.Draining: st.builds(frames.Draining, addresses),
+    frames.LinkHello: st.builds(
+        frames.LinkHello, versions, versions, texts, texts, texts, counts, texts, st.booleans()
+    ),
+    frames.Interest: _columns(
+        frames.Interest,
+        {
+            "keys": names,
+            "paths": addresses,
+            "origins": texts,
+            "incarnations": counts,
+            "versions": counts,
+            "epochs": counts,
+        },
+        full=st.booleans(),
+        definitions=definitions,
+    ),
+    frames.LinkCredit: _columns(
+        frames.LinkCredit,
+        {"keys": names, "epochs": counts, "limits": counts, "byte_limits": counts},
+    ),
+    frames.Backlog: _columns(frames.Backlog, {"keys": names, "epochs": counts, "wanted": counts}),
+    frames.Offer: offers(),
+    frames.OfferAnswer: st.builds(
+        frames.OfferAnswer, counts, counts, st.booleans(), st.lists(counts, max_size=4)
+    ),
+    frames.CloseOffers: _columns(frames.CloseOffers, {"incarnations": counts, "sequences": counts}),
+    frames.AskOffers: _columns(
+        frames.AskOffers,
+        {"incarnations": counts, "sequences": counts},
+        incarnation=counts,
+        next_sequence=counts,
+    ),
+    frames.Peers: _columns(frames.Peers, {"nodes": texts, "names": texts, "addresses": texts}),
+    frames.PushRequest: st.builds(frames.PushRequest, names, payloads, encodings, fingerprints),
+    frames.PushReply: st.builds(frames.PushReply, texts),
+    frames.DefineRequest: st.builds(frames.DefineRequest, names, texts, st.booleans()),
+    frames.DefineReply: st.builds(frames.DefineReply, fingerprints),
+    frames.TypesRequest: st.builds(frames.TypesRequest, texts),
+    frames.TypesReply: st.builds(frames.TypesReply, definitions),
+    frames.StatusRequest: st.just(frames.StatusRequest()),
+    frames.StatusReply: st.builds(frames.StatusReply, payloads),
+    frames.PingRequest: st.builds(frames.PingRequest, versions, versions),
+}
+"""A strategy for every class of frame."""
+
+any_frame: st.SearchStrategy[Any] = st.sampled_from(list(EACH)).flatmap(EACH.__getitem__)
+"""Frames of every class, as a well-behaved peer sends them."""
