@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import select
 import subprocess
 import sys
 import termios
@@ -327,15 +328,22 @@ class TestABlockedStderr:
             os.close(read_fd)
         assert (done.returncode, done.stdout) == (0, b"False\n")
 
-    def test_that_is_non_blocking_is_waited_for(self, pipe):
+    def test_that_is_non_blocking_is_waited_for(self, pipe, monkeypatch):
+        waits = threading.Event()
+        wait = select.select
+
+        def note_and_wait(*args):
+            waits.set()
+            return wait(*args)
+
+        monkeypatch.setattr(select, "select", note_and_wait)
         pipe.fill()
         os.set_blocking(pipe.write_fd, False)
         running = written(pipe)
         get_logger().info("late")
-        reader = threading.Thread(target=lambda: os.read(pipe.read_fd, 1 << 20))
-        reader.start()
+        assert waits.wait(60)
+        os.read(pipe.read_fd, 1 << 20)
         assert running.stop(timeout_s=60)
-        reader.join()
         assert [line["event"] for line in pipe.lines()] == ["late"]
 
 
@@ -363,6 +371,9 @@ class TestAClosedStderr:
         assert not running.stop()
         assert running.statistics().dropped == 1
 
+    def test_is_no_terminal(self):
+        assert not logs.lines._is_terminal(1_000_000)
+
     def test_is_what_a_stream_without_a_descriptor_counts_as(self, monkeypatch, tmp_path):
         closed = (tmp_path / "closed").open("w")
         closed.close()
@@ -374,12 +385,16 @@ class TestAClosedStderr:
 
 class TestLinesThatCannotBeRendered:
     def test_do_not_end_the_log(self, pipe):
+        class Broken:
+            def __str__(self):
+                raise RuntimeError
+
         running = written(pipe)
-        running.put({"time": object()})
+        running.put({"event": Broken()})
         running.put({"event": "next"})
         running.stop()
         first, second = pipe.text().splitlines()
-        assert "object object" in first
+        assert first == "a log line could not be rendered: RuntimeError"
         assert json.loads(second) == {"event": "next"}
 
 

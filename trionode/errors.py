@@ -6,6 +6,10 @@ Factored out at the bottom of the package so that every layer can raise and catc
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Status(enum.IntEnum):
@@ -33,10 +37,11 @@ class Status(enum.IntEnum):
 class Error(Exception):
     """Base of every error that trionode raises to its users; never raised itself."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> Error:  # noqa: PYI034  # Self needs 3.11's typing only for subclasses; the base is never built
+    def __new__(cls, *args: object, **_kwargs: object) -> Self:
+        """Make an error of a subclass; the base has none of its own."""
         if cls is Error:
             raise TypeError("trionode.Error is abstract: raise one of its subclasses")
-        return super().__new__(cls)
+        return super().__new__(cls, *args)
 
 
 class ConfigurationError(Error):
@@ -90,7 +95,9 @@ class ProtocolError(Error):
         grpc_status: the status to answer with when only the call must end.
     """
 
-    def __init__(self, message: str, *, h2_code: int = 1, grpc_status: Status = Status.INTERNAL) -> None:
+    def __init__(
+        self, message: str, *, h2_code: int = 1, grpc_status: Status = Status.INTERNAL
+    ) -> None:
         super().__init__(message)
         self.h2_code = h2_code
         self.grpc_status = grpc_status
