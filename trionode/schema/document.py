@@ -131,7 +131,7 @@ def parse_schema(text: str) -> Document:
 
 def _check_nesting(root: Any) -> None:
     level: list[Any] = [root]
-    for _ in range(MAX_SCHEMA_NESTING + 1):
+    for _ in range(MAX_SCHEMA_NESTING):
         level = [
             child
             for value in level

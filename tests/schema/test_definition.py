@@ -1,0 +1,39 @@
+"""Which names a type may have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from tests.strategies import names
+from trionode.errors import Refused, Status
+from trionode.schema.definition import MAX_TYPE_NAME_BYTES, check_type_name
+
+
+@given(names)
+def test_segments_of_letters_digits_and_dashes_are_a_name(name):
+    assert check_type_name(name) == name
+
+
+def test_a_name_may_be_as_long_as_allowed_and_no_longer():
+    assert check_type_name("x" * MAX_TYPE_NAME_BYTES)
+    with pytest.raises(Refused):
+        check_type_name("x" * (MAX_TYPE_NAME_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "a.", ".a", "a..b", "a b", "é", "a\n", "a/b", "a*", "a>", "\ud800", "\u0661", "a\0"],
+)
+def test_anything_else_is_refused_with_what_is_allowed(name):
+    with pytest.raises(Refused) as caught:
+        check_type_name(name)
+    assert caught.value.grpc_status is Status.INVALID_ARGUMENT
+    assert "letters, digits, '_' and '-'" in str(caught.value)
+    assert str(caught.value).isascii()
+
+
+def test_a_hostile_name_is_not_repeated_at_length():
+    with pytest.raises(Refused) as caught:
+        check_type_name("x" * 1_000_000)
+    assert len(str(caught.value)) < 400
