@@ -36,18 +36,16 @@ def test_a_json_document_passes(payload):
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (b"", "column 1"),
-        (b"{", "column"),
-        (b"[1,]", "trailing comma.*column 3"),
-        (b"[1,\n x]", "line 2 column 2"),
-        (b"nope", "column"),
-        (b"NaN", "column"),
-        (b"1e999", "infinity"),
-        (b'"\xff"', "UTF-8"),
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b"[1,]", "trailing comma.*byte 3"),
+        (b"nope", "byte"),
+        (b"NaN", "byte"),
+        (b"1e999", "range"),
+        (b'"\xff"', "utf-8"),
         (b"18446744073709551616", "beyond 64 bits"),
-        (b"[-9223372036854775809]", r"beyond 64 bits \(at byte 2\)"),
-        (b'{"a": "12345678901234567890", "b": 123456789012345678901}', "beyond 64 bits"),
-        (b"1" * 100_000, "beyond 64 bits|infinity"),
+        (b"[-9223372036854775809]", "beyond 64 bits"),
+        (b"[" * 1000 + b"]" * 1000, "nested deeper"),
     ],
 )
 def test_anything_else_is_refused_with_the_place(payload, message):
