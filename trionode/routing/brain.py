@@ -15,6 +15,7 @@ from trionode.routing.model import HeldObject, State, Step
 from trionode.routing.offers import Givings, Offer, Takings
 from trionode.routing.options import RoutingOptions
 from trionode.routing.rebalance import Rebalancer
+from trionode.routing.recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,9 @@ class Brain:
         self._givings = Givings(context)
         self._takings = Takings(context)
         self._rebalancer = Rebalancer(context, self._interest, self._credit, self._givings)
+        self._recovery = Recovery(context, self._intake, self._givings, self._takings)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
+            events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
             events.ConsumerCame: lambda event, _now: self._leases.came(event),
             events.ConsumerGone: self._leases.gone,

@@ -43,9 +43,14 @@ class StoreEffect(Effect):
 
 @attrs.frozen
 class Keep(StoreEffect):
-    """Write these objects as they are now: new in custody, or changed in a way that must last."""
+    """Write these objects as they are now: new in custody, or changed in a way that must last.
+
+    To be read at once, since objects change. What is kept is on no offer any more (`MarkOffered`).
+    `fresh`: no earlier state of them is in the store, unless a `Forget` of this commit came before.
+    """
 
     objects: list[HeldObject]
+    fresh: bool = False
 
 
 @attrs.frozen

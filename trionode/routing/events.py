@@ -12,6 +12,20 @@ import attrs
 if TYPE_CHECKING:
     from trionode.routing.effects import Handle, RouteUpdate
     from trionode.routing.model import Shape
+    from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
+
+
+@attrs.frozen
+class Recovered:
+    """A part of what the store kept of this node's earlier life; before all other events.
+
+    Times are on this brain's clock. The records of offers come before those of objects.
+    """
+
+    objects: list[ObjectRecord] = attrs.field(factory=list)
+    producers: list[ProducerRecord] = attrs.field(factory=list)
+    given: list[GivenRecord] = attrs.field(factory=list)
+    taken: list[TakenRecord] = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -43,7 +43,7 @@ class Intake:
             context.custody.admit(table, objects, "accepted")
             if event.details:
                 context.watch(objects)
-            context.out.append(effects.Keep(objects))
+            context.out.append(effects.Keep(objects, fresh=True))
             context.out.append(effects.RememberProducer(event.producer, fresh, floor))
             self._leases.match(table)
         context.out.append(

@@ -39,11 +39,15 @@ Number = tuple[int, int]
 
 @attrs.define(eq=False)
 class Offer:
-    """An open offer of ours. `doubt` is since when its peer is gone, if it is."""
+    """An open offer of ours. `doubt` is since when its peer is gone, if it is.
+
+    `objects` in the order in which the answer counts them; None, after a restart, for one that is
+    no longer on it.
+    """
 
     peer: str
     number: Number
-    objects: list[HeldObject]
+    objects: list[HeldObject | None]
     doubt: float | None = None
 
 
@@ -68,7 +72,7 @@ class Givings:
         context = self._context
         self._sequence += 1
         number = (context.incarnation, self._sequence)
-        offer = Offer(link.peer, number, objects)
+        offer = Offer(link.peer, number, list(objects))
         context.custody.move(objects, Step.OFFER)
         for item in objects:
             item.holder = offer
@@ -98,7 +102,7 @@ class Givings:
         given: list[HeldObject] = []
         kept: list[HeldObject] = []
         for index, item in enumerate(offer.objects):
-            if item.holder is offer:
+            if item is not None and item.holder is offer:
                 (kept if index in refused else given).append(item)
         context = self._context
         ids = context.custody.remove(given, Step.GIVE, "transferred")
@@ -123,10 +127,17 @@ class Givings:
 
     def link_down(self, peer: str, now: float) -> None:
         """Begin to doubt the open offers to a peer."""
-        timeout_s = self._context.options.in_doubt_timeout_s
         for offer in self.open.get(peer, {}).values():
-            offer.doubt = now
-            self._context.timers.set(now + timeout_s, "doubt", offer)
+            self._begin_to_doubt(offer, now)
+
+    def reopen(self, offer: Offer, now: float) -> None:
+        """Keep an offer of an earlier life open; its peer is not linked yet."""
+        self.open.setdefault(offer.peer, {})[offer.number] = offer
+        self._begin_to_doubt(offer, now)
+
+    def _begin_to_doubt(self, offer: Offer, now: float) -> None:
+        offer.doubt = now
+        self._context.timers.set(now + self._context.options.in_doubt_timeout_s, "doubt", offer)
 
     def doubt_due(self, offer: Offer, now: float) -> list[HeldObject]:
         """Give an offer up whose peer stayed away too long; returns the objects ready again."""
@@ -134,7 +145,7 @@ class Givings:
             return []
         if now < offer.doubt + self._context.options.in_doubt_timeout_s:
             return []
-        kept = [item for item in offer.objects if item.holder is offer]
+        kept = [item for item in offer.objects if item is not None and item.holder is offer]
         for item in kept:
             item.amend(possibly_duplicate=True)
         self._forget(offer)
@@ -250,7 +261,9 @@ class Takings:
         context.custody.admit(table, arrived, "received")
         context.watch(arrived)
         context.stale_plans[table.name] = None
-        context.out.append(effects.Keep([*arrived, *merged]))
+        context.out.append(effects.Keep(arrived, fresh=True))
+        if merged:
+            context.out.append(effects.Keep(merged))
 
     def _supersede(self, held: HeldObject, now: float) -> None:
         """Our own copy is on its way out: the one that arrived takes its place, ours is void."""

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    from trionode.routing.records import ProducerRecord
 
 
 @attrs.define
@@ -93,6 +97,13 @@ class Producers:
         if len(self._books) > self._limit:
             forgotten, _ = self._books.popitem(last=False)
         return book, forgotten
+
+    def restore(self, record: ProducerRecord) -> None:
+        """Take over the book of a producer as a store kept it."""
+        book, _ = self.book(record.producer)
+        book.floor = record.floor
+        for first, count in sorted(record.accepted):
+            book.add(first, count)
 
     def __len__(self) -> int:
         return len(self._books)

@@ -1,0 +1,94 @@
+"""What of the brain's books outlives the node: plain values that stores write and read back.
+
+Times in them (`created`, and `due` and `deadline` among the details) are on whatever clock the
+writer chose; `shifted` moves them to another one. A stamp orders what was written: an object
+belongs to an offer only if it was written before the offer was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from trionode.ids import Run
+    from trionode.routing.model import HeldObject
+
+_TIMES = ("due", "deadline")
+
+
+@attrs.frozen
+class ObjectRecord:
+    """One object in custody."""
+
+    id: int
+    type: str
+    payload: bytes
+    encoding: str
+    fingerprint: str
+    created: float
+    attempt: int
+    details: dict[str, Any] | None
+    stamp: int
+
+    def shifted(self, offset_s: float) -> ObjectRecord:
+        """The same with its times on a clock that is `offset_s` ahead."""
+        return attrs.evolve(
+            self,
+            created=self.created + offset_s,
+            details=_shifted(self.details, offset_s),
+        )
+
+
+@attrs.frozen
+class ProducerRecord:
+    """The accepted sequences of a producer: all up to `floor`, and these runs above it."""
+
+    producer: int
+    floor: int
+    accepted: list[Run]
+
+
+@attrs.frozen
+class GivenRecord:
+    """An open offer of ours: the ids in the order in which its answer counts them."""
+
+    peer: str
+    incarnation: int
+    sequence: int
+    ids: tuple[int, ...]
+    stamp: int
+
+
+@attrs.frozen
+class TakenRecord:
+    """A peer's offer that was answered and is not yet reported closed."""
+
+    giver: str
+    incarnation: int
+    sequence: int
+    refused: tuple[int, ...]
+
+
+def record_of(item: HeldObject, stamp: int, offset_s: float) -> ObjectRecord:
+    """An object as it is now, its times on a clock that is `offset_s` ahead of the brain's."""
+    shape = item.shape
+    return ObjectRecord(
+        item.id,
+        item.table.name,
+        item.payload,
+        shape.encoding,
+        shape.fingerprint,
+        item.created + offset_s,
+        item.attempt,
+        _shifted(item.details, offset_s),
+        stamp,
+    )
+
+
+def _shifted(details: dict[str, Any] | None, offset_s: float) -> dict[str, Any] | None:
+    if details is None or not any(name in details for name in _TIMES):
+        return details
+    moved = {name: details[name] + offset_s for name in _TIMES if name in details}
+    return {**details, **moved}
