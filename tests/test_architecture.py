@@ -25,7 +25,7 @@ ALLOWED = {
     "routing": set(),
     "wire": {"schema.definition"},
     "net": {"wire"},
-    "store": {"routing", "logs"},
+    "store": {"routing", "schema.definition", "logs"},
     "client": {"net", "wire", "schema", "logs"},
     "config": {"net", "routing"},
     "simulation": {"routing", "store"},

@@ -1,0 +1,10 @@
+"""Where a node keeps what it has custody of: batches in, confirmations out, recovery as a stream.
+
+A store knows nothing of routing decisions; it writes what the brain's store effects say.
+"""
+
+from trionode.store.base import Identity, Store, StoreError, StoreStatus
+from trionode.store.batch import Batch
+from trionode.store.memory import MemoryStore
+
+__all__ = ["Batch", "Identity", "MemoryStore", "Store", "StoreError", "StoreStatus"]

@@ -1,0 +1,53 @@
+"""The store that keeps nothing: an acknowledged object lives as long as its node does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trionode.store.base import Identity, StoreStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trionode.routing.events import Recovered
+    from trionode.schema.definition import Definition
+    from trionode.store.batch import Batch
+
+NODE_ID_BYTES = 10
+
+
+class MemoryStore:
+    """See `Store`. What the brain holds in memory is all there is.
+
+    Args:
+        random_bytes: gives so many random bytes; a memory node gets a new id each start (R9).
+    """
+
+    kind = "memory"
+    durable = False
+    blocks = False
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+
+    def open(self, now_unix_ms: int) -> Identity:
+        """Be somebody new."""
+        return Identity(self._random_bytes(NODE_ID_BYTES).hex(), now_unix_ms)
+
+    def recover(self, offset_s: float) -> Iterator[Recovered]:  # noqa: ARG002  # see Store
+        """Nothing."""
+        return iter(())
+
+    def definitions(self) -> list[Definition]:
+        """None."""
+        return []
+
+    def write(self, batch: Batch) -> None:
+        """Nothing to do: what is in memory is kept."""
+
+    def status(self) -> StoreStatus:
+        """Always well."""
+        return StoreStatus(self.kind, "", "ok", 0)
+
+    def close(self) -> None:
+        """Nothing to do."""
