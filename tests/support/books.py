@@ -1,0 +1,137 @@
+"""What must be true of a brain's books after every event: I6, I7, I8, and that they agree.
+
+Slow and simple on purpose: everything is counted anew from the objects.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
+from trionode.routing.model import HELD_STATES, State
+from trionode.routing.offers import Offer
+from trionode.routing.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from trionode.routing import Brain
+    from trionode.routing.context import Context
+
+
+def check_books(brain: Brain) -> None:
+    """All checks that hold at any moment."""
+    context = brain.context
+    _check_accounts(context)
+    _check_queues(context)
+    _check_holders(brain)
+    _check_windows(context)
+    _check_timers(context)
+
+
+def _check_accounts(context: Context) -> None:
+    """I8: what is held is what came in less what went out, in objects and in bytes."""
+    custody = context.custody
+    counts = Counter((item.table.name, item.state) for item in custody.objects.values())
+    sizes: Counter[str] = Counter()
+    for item in custody.objects.values():
+        sizes[item.table.name] += len(item.payload)
+    for name, table in custody.tables.items():
+        assert [table.counts[state] for state in HELD_STATES] == [
+            counts[name, state] for state in HELD_STATES
+        ]
+        flows = table.flows
+        assert table.held == sum(flows[door].count for door in FLOWS_IN) - sum(
+            flows[door].count for door in FLOWS_OUT
+        )
+        assert table.held_bytes == sizes[name]
+        assert table.held_bytes == sum(flows[door].size_bytes for door in FLOWS_IN) - sum(
+            flows[door].size_bytes for door in FLOWS_OUT
+        )
+    assert custody.held_bytes == sum(sizes.values())
+    assert {name for name, _ in counts} <= set(custody.tables)
+
+
+def _check_queues(context: Context) -> None:
+    """Every ready object waits in the queue of its type, once; no other is found there."""
+    for table in context.custody.tables.values():
+        queued = Counter(item.id for item in table.ready)
+        assert all(count == 1 for count in queued.values()), "an object is queued twice"
+        ready = {
+            item.id
+            for item in context.custody.objects.values()
+            if item.table is table and item.state == State.READY
+        }
+        assert set(queued) == ready
+
+
+def _check_holders(brain: Brain) -> None:
+    """I6: a leased object is in one window, one on offer in one open offer, others in none."""
+    leased = 0
+    for item in brain.context.custody.objects.values():
+        holder = item.holder
+        if item.state == State.LEASED:
+            leased += 1
+            assert isinstance(holder, Subscription)
+            assert holder.leases[item.id] is item
+            stream = brain.context.subscriptions.streams[holder.stream.handle]
+            assert stream.subscriptions[holder.number] is holder
+        elif item.state == State.TRANSFERRING:
+            assert isinstance(holder, Offer)
+            assert brain.givings.open[holder.peer][holder.number] is holder
+            assert any(each is item for each in holder.objects)
+        else:
+            assert holder is None, f"{item.state.name} and held by {type(holder).__name__}"
+    windows = [
+        subscription
+        for stream in brain.context.subscriptions.streams.values()
+        for subscription in stream.subscriptions.values()
+    ]
+    assert leased == sum(len(window.leases) for window in windows)
+    assert all(offers for offers in brain.givings.open.values()), "an empty book is kept"
+    assert all(offers for offers in brain.takings.taken.values()), "an empty book is kept"
+
+
+def _check_windows(context: Context) -> None:
+    """Free credit is what the windows and leases say, also as summed up per key."""
+    for key, demand in context.subscriptions.demands.items():
+        assert demand.subscriptions, f"nobody wants {key} any more"
+        for window in demand.subscriptions:
+            size_bytes = sum(len(item.payload) for item in window.leases.values())
+            assert window.leased_bytes == size_bytes
+            free_bytes = max(0, window.credit_bytes - size_bytes)
+            free = max(0, window.credit - len(window.leases)) if free_bytes else 0
+            assert (window.free, window.free_bytes) == (free, free_bytes)
+            assert not free or list(demand.available).count(window) == 1
+        assert demand.free == sum(window.free for window in demand.subscriptions)
+        assert demand.free_bytes == sum(window.free_bytes for window in demand.subscriptions)
+
+
+def _check_timers(context: Context) -> None:
+    """Whatever waits for a time is woken: delays, deadlines."""
+    heap = context.timers._heap
+    timed = {(kind, key.id) for _, _, kind, key in heap if kind in {"due", "deadline"}}
+    for item in context.custody.objects.values():
+        if item.state == State.DELAYED:
+            assert ("due", item.id) in timed, "a delay without an end"
+        waits = item.state in (State.READY, State.DELAYED, State.LEASED)
+        if waits and item.detail("deadline") is not None:
+            assert ("deadline", item.id) in timed, "a deadline that nobody watches"
+
+
+def check_no_interest_left(brain: Brain) -> None:
+    """I7: nothing is known or promised of any key."""
+    interest = brain.interest
+    assert brain.context.subscriptions.demands == {}
+    assert interest.routes == {}
+    assert interest._own == {}
+    assert interest._gone == {}
+    for link in interest.links.values():
+        assert (link.advertised, link.give, link.take) == ({}, {}, {})
+    unused = [
+        name
+        for name, table in brain.context.custody.tables.items()
+        if not any(flow.count for flow in table.flows.values())
+    ]
+    assert unused == []
+    context = brain.context
+    assert (context.stale_plans, context.stale_interest, context.stale_grants) == ({}, {}, {})
