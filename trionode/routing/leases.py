@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 NOT_HELD = "this node has no such object: it was settled, transferred or never here"
 NOT_LEASED = "the lease ended: the object is not leased now"
-OTHER_LEASE = "the lease ended: the object is leased under another attempt or to another consumer"
+OTHER_LEASE = "the lease ended: the object is leased under another attempt"
+OTHER_CONSUMER = "the lease ended: the object is leased to another consumer"
+NAMED_TWICE = "the same settle names this lease twice"
 TERMINAL_TEXT_MAX = 1000
 """Characters of a failure's text that are kept."""
+HISTORY_KEPT = 8
+"""Failures of an object whose texts are kept, the last ones; as many as make a dead letter."""
 
 
 class Leases:
@@ -46,8 +50,11 @@ class Leases:
         demand = context.subscriptions.demands.get(table.name)
         counts = table.counts
         if demand is not None and not context.draining:
+            turns = 0  # left in this round of the line
             while counts[State.READY] and (subscription := demand.next()) is not None:
-                share = -(-counts[State.READY] // max(1, len(demand.available)))
+                turns = turns or len(demand.available)
+                share = -(-counts[State.READY] // turns)
+                turns -= 1
                 batch = table.ready.take(min(share, subscription.free), subscription.free_bytes)
                 if not batch:
                     break
@@ -163,7 +170,8 @@ class Leases:
                 valid.append(item)
                 indexes.append(index)
             else:
-                refused.append((id_, attempt, _why_invalid(item, attempt)))
+                reason = NAMED_TWICE if id_ in seen else _why_invalid(item, attempt)
+                refused.append((id_, attempt, reason))
         subscriptions = self._release(valid)
         self._actions[event.action](event, valid, indexes, now)
         context.out.append(
@@ -186,17 +194,18 @@ class Leases:
     ) -> None:
         context = self._context
         self._count_failure(items, event.reason)
-        alive = [item for item in items if item.state == State.LEASED]
-        for item in alive:
+        at_once: list[HeldObject] = []
+        for item in items:
+            if item.state != State.LEASED:
+                continue
             delay_s = self._retry_delay_s(item) if event.delay_s is None else event.delay_s
             if delay_s > 0:
                 context.delay([item], now + delay_s)
             else:
-                context.custody.move([item], Step.RETURN)
-                context.requeue([item], now)
-                self.match(item.table)
+                at_once.append(item)
         if items:
             context.out.append(effects.Keep(items))
+        self._return(event, at_once, [], now)
 
     def _reject(
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
@@ -270,7 +279,9 @@ class Leases:
         exhausted = []
         for item in items:
             if text:
-                item.amend(failure=text[:TERMINAL_TEXT_MAX])
+                text = text[:TERMINAL_TEXT_MAX]
+                history = (*item.detail("history", ()), text)[-HISTORY_KEPT:]
+                item.amend(failure=text, history=history)
             if item.attempt >= self._context.options.max_attempts:
                 exhausted.append(item)
             else:
@@ -297,4 +308,6 @@ def _why_invalid(item: HeldObject | None, attempt: int) -> str:
         return NOT_HELD
     if item.state != State.LEASED:
         return NOT_LEASED
+    if item.attempt == attempt:
+        return OTHER_CONSUMER
     return f"{OTHER_LEASE} (attempt {item.attempt}, not {attempt})"

@@ -109,6 +109,7 @@ class Subscriptions:
 
     def open(self, stream: ConsumerStream, number: int, keys: tuple[str, ...]) -> list[str]:
         """Add a subscription; returns the keys that had no local subscription before."""
+        keys = tuple(dict.fromkeys(keys))
         fresh = [key for key in keys if key not in self.demands]
         demands = [self.demands.setdefault(key, Demand(key)) for key in keys]
         subscription = Subscription(stream, number, demands)
