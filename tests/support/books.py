@@ -87,6 +87,9 @@ def _check_holders(brain: Brain) -> None:
         for subscription in stream.subscriptions.values()
     ]
     assert leased == sum(len(window.leases) for window in windows)
+    for stream in brain.context.subscriptions.streams.values():
+        leases = [lease for each in stream.subscriptions.values() for lease in each.leases.values()]
+        assert stream.suspects == sum(lease.suspect for lease in leases) <= 1
     assert all(offers for offers in brain.givings.open.values()), "an empty book is kept"
     assert all(offers for offers in brain.takings.taken.values()), "an empty book is kept"
 

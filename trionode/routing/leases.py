@@ -50,15 +50,20 @@ class Leases:
         demand = context.subscriptions.demands.get(table.name)
         counts = table.counts
         if demand is not None and not context.draining:
-            turns = 0  # left in this round of the line
+            turns = passed = 0  # left in this round of the line; in vain since the last lease
             while counts[State.READY] and (subscription := demand.next()) is not None:
                 turns = turns or len(demand.available)
-                share = -(-counts[State.READY] // turns)
+                share = min(-(-counts[State.READY] // turns), subscription.free)
                 turns -= 1
-                batch = table.ready.take(min(share, subscription.free), subscription.free_bytes)
-                if not batch:
+                suspects = 0 if subscription.stream.suspects else 1
+                batch = table.ready.take(share, subscription.free_bytes, suspects)
+                if batch:
+                    self._lease(batch, subscription)
+                    passed = 0
+                    continue
+                passed += 1  # only suspects are left, and this stream has one
+                if passed >= len(demand.available):
                     break
-                self._lease(batch, subscription)
         if counts[State.READY]:
             context.stale_plans[table.name] = None
 
@@ -73,6 +78,7 @@ class Leases:
             mark += 1
             leases[item.id] = item
             size_bytes += len(item.payload)
+        subscription.stream.suspects += batch[0].suspect  # only the first one can be
         subscription.delivered = mark
         subscription.leased_bytes += size_bytes
         subscription.refresh()
@@ -93,8 +99,7 @@ class Leases:
         stream = self._context.subscriptions.streams.pop(event.stream, None)
         if stream is None:
             return
-        for subscription in list(stream.subscriptions.values()):
-            self._end(subscription, now, died=event.died)
+        self._end(list(stream.subscriptions.values()), now, died=event.died)
 
     def subscribe(self, event: events.Subscribed) -> None:
         """Open a subscription or set its window again."""
@@ -116,7 +121,7 @@ class Leases:
         """End a subscription; its leases return uncounted."""
         stream = self._context.subscriptions.streams.get(event.stream)
         if stream is not None and event.subscription in stream.subscriptions:
-            self._end(stream.subscriptions[event.subscription], now, died=False)
+            self._end([stream.subscriptions[event.subscription]], now, died=False)
 
     def started(self, event: events.Started) -> None:
         """Note how far a subscription's handlers have come."""
@@ -126,25 +131,34 @@ class Leases:
             count = min(event.count, subscription.delivered)
             subscription.started = max(subscription.started, count)
 
-    def _end(self, subscription: Subscription, now: float, *, died: bool) -> None:
+    def _end(self, subscriptions: list[Subscription], now: float, *, died: bool) -> None:
         context = self._context
-        leased = list(subscription.leases.values())
-        counted = [item for item in leased if died and item.mark < subscription.started]
-        self._release(leased)
-        gone = context.subscriptions.close(subscription)
-        for key in gone:
-            context.stale_interest[key] = None
-            context.custody.table(key).local_gone = now
-        for key in (demand.key for demand in subscription.demands):
-            context.stale_grants[key] = None
-        buried = self._count_failure(counted, "its consumer died while processing it")
+        leased = [item for each in subscriptions for item in each.leases.values()]
+        counted = [
+            item
+            for each in subscriptions
+            for item in each.leases.values()
+            if died and item.mark < each.started
+        ]
+        others = dict.fromkeys(self._release(leased))
+        for subscription in subscriptions:
+            others.pop(subscription, None)
+            for key in context.subscriptions.close(subscription):
+                context.stale_interest[key] = None
+                context.custody.table(key).local_gone = now
+            for demand in subscription.demands:
+                context.stale_grants[demand.key] = None
+        self._count_failure(counted, "its consumer died while processing it")
+        for item in counted:
+            item.amend(suspect=True)
         returned = [item for item in leased if item.state == State.LEASED]
         context.custody.move(returned, Step.RETURN)
         context.requeue(returned, now)
         if counted:
             context.out.append(effects.Keep(counted))
-        for table in {item.table.name: item.table for item in (*returned, *buried)}.values():
+        for table in {item.table.name: item.table for item in returned}.values():
             self.match(table)
+        self._credit_freed(list(others))
 
     # --- settling ------------------------------------------------------------------------------
 
@@ -194,6 +208,7 @@ class Leases:
     ) -> None:
         context = self._context
         self._count_failure(items, event.reason)
+        _acquit(items)
         at_once: list[HeldObject] = []
         for item in items:
             if item.state != State.LEASED:
@@ -210,6 +225,7 @@ class Leases:
     def _reject(
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
     ) -> None:
+        _acquit(items)
         self._bury(items, event.reason or "rejected by its consumer")
         if items:
             self._context.out.append(effects.Keep(items))
@@ -233,7 +249,7 @@ class Leases:
             item.attempt = 1
             item.holder = None
             item.since = now
-            item.amend(version=item.detail("version", 1) + 1, failure=None)
+            item.amend(version=item.detail("version", 1) + 1, failure=None, suspect=None)
             item.table.ready.append([item])
         if items:
             context.out.append(effects.Keep(items))
@@ -253,7 +269,10 @@ class Leases:
         self._credit_freed([subscription])
 
     def _release(self, items: Iterable[HeldObject]) -> list[Subscription]:
-        """Take objects out of their subscriptions' windows; their state is moved by the caller."""
+        """Take objects out of their subscriptions' windows; their state is moved by the caller.
+
+        Returns the subscriptions that may be leased more now.
+        """
         touched: dict[Subscription, None] = {}
         for item in items:
             subscription = item.holder
@@ -261,6 +280,9 @@ class Leases:
             del subscription.leases[item.id]
             subscription.leased_bytes -= len(item.payload)
             touched[subscription] = None
+            if item.suspect:
+                subscription.stream.suspects -= 1
+                touched.update(dict.fromkeys(subscription.stream.subscriptions.values()))
         for subscription in touched:
             subscription.refresh()
         return list(touched)
@@ -274,8 +296,8 @@ class Leases:
                 if table is not None and table.counts[State.READY]:
                     self.match(table)
 
-    def _count_failure(self, items: list[HeldObject], text: str) -> list[HeldObject]:
-        """Count an attempt of each; those that used up theirs become dead letters (returned)."""
+    def _count_failure(self, items: list[HeldObject], text: str) -> None:
+        """Count an attempt of each; those that used up theirs become dead letters."""
         exhausted = []
         for item in items:
             if text:
@@ -287,7 +309,6 @@ class Leases:
             else:
                 item.attempt += 1
         self._bury(exhausted, f"failed {self._context.options.max_attempts} times")
-        return exhausted
 
     def _bury(self, items: list[HeldObject], reason: str) -> None:
         self._context.custody.move(items, Step.BURY)
@@ -301,6 +322,13 @@ class Leases:
         doublings = min(max(0, item.attempt - 2), 32)
         delay_s = min(options.retry_base_s * float(2**doublings), options.retry_cap_s)
         return delay_s * (1 - 0.2 * jitter(item.id, item.attempt))
+
+
+def _acquit(items: list[HeldObject]) -> None:
+    """The consumer has survived these: they are suspects no more."""
+    for item in items:
+        if item.suspect:
+            item.amend(suspect=None)
 
 
 def _why_invalid(item: HeldObject | None, attempt: int) -> str:

@@ -120,6 +120,11 @@ class HeldObject:
     mark: int = 0
     details: dict[str, Any] | None = None
 
+    @property
+    def suspect(self) -> bool:
+        """Its last attempt ended in its consumer's death: it is leased alone of its kind (G5)."""
+        return self.details is not None and "suspect" in self.details
+
     def detail(self, name: str, default: Any = None) -> Any:
         """One rare property, or `default`."""
         return default if self.details is None else self.details.get(name, default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +20,42 @@ class ReadyQueue:
     """Ready objects of one type in lease order.
 
     An object that stops being ready without being taken (it expired) leaves a stale entry, which is
-    skipped when met, and swept out when stale entries outnumber the live ones.
+    skipped when met, and swept out when stale entries outnumber the live ones. Suspects stand in a
+    line of their own before the others, so that passing them over costs nothing.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_suspects")
 
     def __init__(self) -> None:
         self._entries: deque[HeldObject] = deque()
+        self._suspects: deque[HeldObject] = deque()
 
     def append(self, objects: Iterable[HeldObject]) -> None:
         """Add at the back."""
-        self._entries.extend(objects)
+        for held in objects:
+            (self._suspects if held.suspect else self._entries).append(held)
 
     def put_back(self, objects: list[HeldObject]) -> None:
         """Add at the front, keeping the order of `objects`."""
-        self._entries.extendleft(reversed(objects))
+        for held in reversed(objects):
+            (self._suspects if held.suspect else self._entries).appendleft(held)
 
-    def take(self, count: int, size_bytes: int) -> list[HeldObject]:
-        """Remove up to `count` objects from the front, until their payloads reach `size_bytes`."""
+    def take(self, count: int, size_bytes: int, suspects: int | None = None) -> list[HeldObject]:
+        """Remove up to `count` objects from the front, until their payloads reach `size_bytes`.
+
+        Args:
+            count: of all.
+            size_bytes: of all; the last one may reach beyond it.
+            suspects: how many suspects may be among them; None: any number.
+        """
         taken: list[HeldObject] = []
-        entries = self._entries
-        while entries and len(taken) < count and size_bytes > 0:
-            held = entries.popleft()
+        line = self._suspects if suspects != 0 else self._entries
+        while len(taken) < count and size_bytes > 0:
+            if line is self._suspects and (not line or len(taken) == suspects):
+                line = self._entries
+            if not line:
+                break
+            held = line.popleft()
             if held.state == State.READY:
                 taken.append(held)
                 size_bytes -= len(held.payload)
@@ -48,18 +63,23 @@ class ReadyQueue:
 
     def oldest(self) -> HeldObject | None:
         """The object that would be taken next."""
-        entries = self._entries
-        while entries and entries[0].state != State.READY:
-            entries.popleft()
-        return entries[0] if entries else None
+        for line in (self._suspects, self._entries):
+            while line and line[0].state != State.READY:
+                line.popleft()
+            if line:
+                return line[0]
+        return None
 
     def sweep(self, ready: int) -> None:
         """Drop stale entries when they outnumber the `ready` ones."""
-        if len(self._entries) > COMPACT_FROM and len(self._entries) > 2 * ready:
+        entries = len(self._entries) + len(self._suspects)
+        if entries > COMPACT_FROM and entries > 2 * ready:
             self._entries = deque(held for held in self._entries if held.state == State.READY)
+            self._suspects = deque(held for held in self._suspects if held.state == State.READY)
 
     def __iter__(self) -> Any:
-        return (held for held in self._entries if held.state == State.READY)
+        lines = itertools.chain(self._suspects, self._entries)
+        return (held for held in lines if held.state == State.READY)
 
 
 class Timers:

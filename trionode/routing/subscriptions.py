@@ -94,10 +94,11 @@ class Subscription:
 
 @attrs.define(eq=False)
 class ConsumerStream:
-    """One consumer's stream and the subscriptions on it."""
+    """One consumer's stream and the subscriptions on it; `suspects` counts those it leases."""
 
     handle: Handle
     subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
+    suspects: int = 0
 
 
 class Subscriptions:
