@@ -184,7 +184,7 @@ class Brain:
         context = self._context
         fire: dict[str, Callable[[Any, float], object]] = {
             "due": self._due,
-            "deadline": self._deadline,
+            "deadline": lambda item, _now: self._deadline(item),
             "plan": self._plan_due,
             "credit": self._credit.withdraw,
             "doubt": self._doubt_due,
@@ -215,7 +215,7 @@ class Brain:
         item.table.ready.append([item])
         self._leases.match(item.table)
 
-    def _deadline(self, item: HeldObject, now: float) -> None:
+    def _deadline(self, item: HeldObject) -> None:
         """G2: an object leaves at the deadline its producer set, whatever it waits for.
 
         One that is on offer leaves when the offer ends; a dead letter waits for a person.

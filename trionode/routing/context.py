@@ -66,6 +66,26 @@ class Context:
             item.amend(due=due)
             self.timers.set(due, "due", item)
 
+    def keep(self, items: list[HeldObject], now: float) -> None:
+        """Objects on offer stay here: as what they were before, ready ones to the front.
+
+        The caller matches the types afterwards.
+        """
+        self.custody.move(items, Step.KEEP)
+        ready = []
+        for item in items:
+            item.holder = None
+            if item.detail("dead") is not None:
+                self.custody.move([item], Step.BURY)
+            elif item.detail("due", now) > now:
+                self.delay([item], item.detail("due"))
+            else:
+                ready.append(item)
+            if item.detail("deadline", now + 1) <= now:
+                # Its timer rang in vain while it was on offer.
+                self.timers.set(now, "deadline", item)
+        self.requeue(ready, now)
+
     def watch(self, items: list[HeldObject]) -> None:
         """Set the timers that objects new in custody need: the end of a delay, the deadline."""
         for item in items:

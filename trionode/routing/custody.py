@@ -131,10 +131,10 @@ class Custody:
             item.holder = None
         return ids
 
-    def merge(self, table: TypeTable, size_bytes: int) -> None:
-        """Count a copy that arrived of an object held already: received, and merged at once."""
-        for door in ("received", "merged"):
-            flow = table.flows[door]
+    def merge(self, table: TypeTable, size_bytes: int, door: str) -> None:
+        """Count a copy of an object held already: it came through `door` and is merged at once."""
+        for each in (door, "merged"):
+            flow = table.flows[each]
             flow.count += 1
             flow.size_bytes += size_bytes
 

@@ -39,16 +39,26 @@ class Intake:
         for first, length in fresh:
             book.add(first, length)
             objects += self._objects(event, table, (first, length), now)
+        if fresh:
+            context.out.append(effects.RememberProducer(event.producer, fresh, floor))
+        objects = [item for item in objects if not self._merged(item)]
         if objects:
             context.custody.admit(table, objects, "accepted")
             if event.details:
                 context.watch(objects)
             context.out.append(effects.Keep(objects, fresh=True))
-            context.out.append(effects.RememberProducer(event.producer, fresh, floor))
             self._leases.match(table)
         context.out.append(
             effects.AcknowledgePush(event.stream, [(event.first, count)], after_commit=True)
         )
+
+    def _merged(self, item: HeldObject) -> bool:
+        """Whether the object is here already: pushed to another node before, and transferred."""
+        custody = self._context.custody
+        if item.id not in custody.objects:
+            return False
+        custody.merge(item.table, len(item.payload), "accepted")
+        return True
 
     @staticmethod
     def _objects(

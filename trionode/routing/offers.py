@@ -111,7 +111,7 @@ class Givings:
         self._forget(offer)
         if event.known:
             self._close(link.handle, number)
-        self._keep(kept, now)
+        self._context.keep(kept, now)
         return kept
 
     def link_up(self, link: Link) -> None:
@@ -149,26 +149,10 @@ class Givings:
         for item in kept:
             item.amend(possibly_duplicate=True)
         self._forget(offer)
-        self._keep(kept, now)
+        self._context.keep(kept, now)
         if kept:
             self._context.out.append(effects.Keep(kept))
         return kept
-
-    def _keep(self, items: list[HeldObject], now: float) -> None:
-        """What stays goes back to what it was before the offer, ready ones to the front."""
-        context = self._context
-        context.custody.move(items, Step.KEEP)
-        ready = []
-        for item in items:
-            item.holder = None
-            if item.detail("dead") is not None:
-                context.custody.move([item], Step.BURY)
-            elif item.detail("due", now) > now:
-                context.delay([item], item.detail("due"))
-            else:
-                ready.append(item)
-        context.requeue(ready, now)
-        context.watch(ready)
 
     def _forget(self, offer: Offer) -> None:
         offers = self.open[offer.peer]
@@ -241,39 +225,47 @@ class Takings:
             id_, payload, attempt = event.ids[index], event.payloads[index], attempts[index]
             details = event.details.get(index)
             details = plain if details is None else _travelled(details, giver)
-            held = fresh.get(id_) or context.custody.objects.get(id_)
-            if held is None:
-                created = now - event.ages_s[index]
-                state = _arrival_state(details, now)
-                fresh[id_] = HeldObject(
-                    id_, table, payload, event.shape, created, now, state, attempt, details=details
-                )
+            created, state = now - event.ages_s[index], _arrival_state(details, now)
+            copy = HeldObject(
+                id_, table, payload, event.shape, created, now, state, attempt, details=details
+            )
+            held = context.custody.objects.get(id_)
+            if held is None and fresh.setdefault(id_, copy) is copy:
                 continue
-            context.custody.merge(table, len(payload))
-            if held.state != State.LEASED:
-                # A valid lease keeps its name (id, attempt); else no counted attempt is forgotten.
-                held.attempt = max(held.attempt, attempt)
-            if held.state == State.TRANSFERRING:
-                held.details = details
-                self._supersede(held, now)
-            merged.append(held)
+            context.custody.merge(table, len(payload), "received")
+            if held is not None:
+                self._merge(held, copy, now)
+                merged.append(held)
         arrived = list(fresh.values())
         context.custody.admit(table, arrived, "received")
         context.watch(arrived)
         context.stale_plans[table.name] = None
-        context.out.append(effects.Keep(arrived, fresh=True))
+        if arrived:
+            context.out.append(effects.Keep(arrived, fresh=True))
         if merged:
             context.out.append(effects.Keep(merged))
 
-    def _supersede(self, held: HeldObject, now: float) -> None:
-        """Our own copy is on its way out: the one that arrived takes its place, ours is void."""
+    def _merge(self, held: HeldObject, copy: HeldObject, now: float) -> None:
+        """Take from an arriving copy what the one held doesn't know; of contents, the last wins.
+
+        If ours is on its way out, the arriving one takes its place, and the offer is void for it.
+        """
+        if held.state == State.LEASED:
+            return  # a valid lease keeps its name (id, attempt) and its content
         context = self._context
-        context.custody.move([held], Step.KEEP)
-        if _arrival_state(held.details, now) == State.DEAD:
-            held.holder = None
-            context.custody.move([held], Step.BURY)
-        else:
-            context.requeue([held], now)
+        version = copy.detail("version", 1)
+        ahead = version - held.detail("version", 1)
+        if ahead > 0:
+            context.custody.replace(held, copy.payload)
+            held.shape, held.attempt = copy.shape, copy.attempt
+            held.amend(version=version)
+        elif ahead == 0:
+            held.attempt = max(held.attempt, copy.attempt)
+        if held.state == State.TRANSFERRING:
+            if ahead >= 0:
+                held.details = copy.details
+            context.keep([held], now)
+            context.watch([held])
 
 
 PATH_KEPT = 32
