@@ -115,13 +115,20 @@ class Givings:
         return kept
 
     def link_up(self, link: Link) -> None:
-        """Ask the peer about every open offer, and say that all others are closed."""
+        """Ask the peer about every open offer, and say that all others are closed.
+
+        What was forgotten just before the link went must be so durably before it counts as closed.
+        """
         offers = self.open.get(link.peer, {})
         for offer in offers.values():
             offer.doubt = None
         self._context.out.append(
             effects.SendAsk(
-                link.handle, self._context.incarnation, self._sequence + 1, list(offers)
+                link.handle,
+                self._context.incarnation,
+                self._sequence + 1,
+                list(offers),
+                after_commit=True,
             )
         )
 
