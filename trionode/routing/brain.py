@@ -143,8 +143,7 @@ class Brain:
         if link is None:
             return
         taken = self._takings.came(event, link, self._room(event, link), now)
-        size_bytes = sum(map(len, event.payloads))
-        self._credit.received(link, event.key, event.epoch, len(event.ids), size_bytes)
+        self._credit.received(event, link, now)
         if taken:
             self._leases.match(self._context.custody.table(event.type))
 
@@ -197,13 +196,27 @@ class Brain:
         context.stale_plans.clear()
         for name in plans:
             table = context.custody.tables.get(name)
-            if table is not None:
-                table.ready.sweep(table.counts[State.READY])
+            if table is None:
+                continue
+            table.ready.sweep(table.counts[State.READY])
+            if table.unused and self._wanted_nowhere(table, now):
+                del context.custody.tables[name]
+            else:
                 self._rebalancer.plan(table, now)
         if context.draining and not context.durable:
             self._rebalancer.hand_over()
         if context.stale_grants:
             self._credit.flush(now)
+
+    def _wanted_nowhere(self, table: TypeTable, now: float) -> bool:
+        """I7: whether there is no interest in a type left to remember."""
+        context = self._context
+        gone = table.local_gone + context.options.transfer_after_s <= now
+        return (
+            gone
+            and table.name not in context.subscriptions.demands
+            and table.name not in self._interest.routes
+        )
 
     def _due(self, item: HeldObject, now: float) -> None:
         context = self._context
@@ -225,6 +238,7 @@ class Brain:
             return
         if item.state == State.LEASED:
             self._leases.release_for_removal(item, "its deadline passed")
+        context.stale_grants[item.table.name] = None
         ids = context.custody.remove([item], Step.EXPIRE, "expired")
         context.out.append(effects.Forget(ids))
 

@@ -2,8 +2,9 @@
 
 Every statement is absolute: counts since the advertisement (the epoch) that opened the account.
 What is granted to one link is not granted to another: the grants of a key that are not yet drawn on
-never exceed what its local subscriptions (or, at a relay, its window) have free. Nothing is granted
-to a peer that has nothing to offer.
+never exceed what its local subscriptions have free (or, where they have nothing and others behind
+this node want the key, its window as a relay). Nothing is granted to a peer that has nothing to
+offer, or while there is no space.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 WISH_AHEAD = 1024
 """A peer that knows of this many more objects than it has granted needn't hear of others yet."""
 
+UNRESERVED = 0.85
+"""Part of the space for objects that a relay may fill; the rest is for what can be leased here."""
+
 RELAY_BYTES = 8 << 20
 """Byte allowance of a relay's grant: its window is in objects, this bounds large ones."""
 
@@ -33,6 +37,8 @@ class Credit:
         self._context = context
         self._interest = interest
         self._turn = 0
+        self._starved: dict[str, None] = {}
+        """Keys that nothing was granted for since there was no space."""
 
     # --- as receiver ---------------------------------------------------------------------------
 
@@ -47,19 +53,21 @@ class Credit:
                 account.wanted = wanted
                 self._context.stale_grants[key] = None
 
-    def received(self, link: Link, key: str, epoch: int, count: int, size_bytes: int) -> None:
+    def received(self, event: events.OfferCame, link: Link, now: float) -> None:
         """Charge an offer to its account; one of an older account is charged to nobody."""
-        account = link.take.get(key)
-        if account is not None and account.epoch == epoch:
-            account.received += count
-            account.received_bytes += size_bytes
-            self._context.stale_grants[key] = None
+        account = link.take.get(event.key)
+        if account is not None and account.epoch == event.epoch:
+            account.received += len(event.ids)
+            account.received_bytes += sum(map(len, event.payloads))
+            account.used = now
+            self._context.stale_grants[event.key] = None
 
     def flush(self, now: float) -> None:
         """Recompute the grants of the keys whose free credit or wishes changed."""
         context = self._context
-        stale = list(context.stale_grants)
+        stale = list(context.stale_grants | self._starved)
         context.stale_grants.clear()
+        self._starved.clear()
         changed: dict[Link, list[TakeAccount]] = {}
         for key in stale:
             for account in self._grant(key, now):
@@ -85,38 +93,66 @@ class Credit:
 
     def _grant(self, key: str, now: float) -> list[TakeAccount]:
         accounts = [link.take[key] for link in self._interest.links.values() if key in link.take]
-        hungry = [each for each in accounts if each.wanted > max(each.limit, each.received)]
+        hungry = [each for each in accounts if each.wanted > each.received + each.outstanding]
         if not hungry or self._context.draining:
             return []
-        room, room_bytes = self._room(key)
+        custody, options = self._context.custody, self._context.options
+        if custody.held_bytes >= options.max_held_bytes:
+            self._starved[key] = None
+            return []
+        room, room_bytes = self._local_room(key)
         room -= sum(each.outstanding for each in accounts)
+        room_bytes -= sum(each.outstanding_bytes for each in accounts)
+        if room <= 0 or room_bytes <= 0:
+            hungry = [each for each in hungry if self._interest.leads_on(each.link, key)]
+            room, room_bytes = self._relay_room(key)
+            room -= sum(each.outstanding for each in accounts)
+            room_bytes -= sum(each.outstanding_bytes for each in accounts)
+        return self._share(hungry, room, room_bytes, now)
+
+    def _share(
+        self, hungry: list[TakeAccount], room: int, room_bytes: int, now: float
+    ) -> list[TakeAccount]:
+        """Grant a room evenly, beginning with another one each time; returns who got some."""
         self._turn += 1
-        at = self._turn % len(hungry)
+        at = self._turn % max(1, len(hungry))
         raised = []
         for index, account in enumerate((*hungry[at:], *hungry[:at])):
-            if room <= 0:
+            if room <= 0 or room_bytes <= 0:
                 break
+            base, base_bytes = account.outstanding, account.outstanding_bytes
             share = -(-room // (len(hungry) - index))
-            base = max(account.limit, account.received)
-            more = min(share, account.wanted - base)
-            account.limit = base + more
-            account.byte_limit = account.received_bytes + room_bytes
+            more = min(share, account.wanted - account.received - base)
+            more_bytes = -(-room_bytes * more // room)
+            account.limit = account.received + base + more
+            account.byte_limit = account.received_bytes + base_bytes + more_bytes
             account.used = now
             room -= more
+            room_bytes -= more_bytes
             self._time(account, now + self._context.options.credit_withdraw_after_s)
             raised.append(account)
         return raised
 
-    def _room(self, key: str) -> tuple[int, int]:
-        """Objects and bytes of a key that could be taken now, were nothing granted yet."""
-        context = self._context
-        table = context.custody.tables.get(key)
-        demand = context.subscriptions.demands.get(key)
-        if demand is not None:
-            waiting = table.counts[State.READY] if table is not None else 0
-            return demand.free - waiting, demand.free_bytes
-        held = table.held if table is not None else 0
-        return context.options.relay_window - held, RELAY_BYTES
+    def _local_room(self, key: str) -> tuple[int, int]:
+        """Objects and bytes of a key that local subscriptions could take, were nothing granted."""
+        table = self._context.custody.tables.get(key)
+        demand = self._context.subscriptions.demands.get(key)
+        if demand is None:
+            return 0, 0
+        waiting = table.counts[State.READY] if table is not None else 0
+        return demand.free - waiting, demand.free_bytes
+
+    def _relay_room(self, key: str) -> tuple[int, int]:
+        """Objects and bytes of a key that could be held for others, were nothing granted.
+
+        What does not move on, as dead letters, takes no part of the window.
+        """
+        options, custody = self._context.options, self._context.custody
+        table = custody.tables.get(key)
+        moving = (State.READY, State.LEASED, State.TRANSFERRING)
+        held = sum(table.counts[state] for state in moving) if table is not None else 0
+        unreserved = int(options.max_held_bytes * UNRESERVED) - custody.held_bytes
+        return options.relay_window - held, min(RELAY_BYTES, unreserved)
 
     def _time(self, account: TakeAccount, when: float) -> None:
         if not account.timed:

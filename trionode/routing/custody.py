@@ -56,6 +56,11 @@ class TypeTable:
     wake: float = float("inf")
 
     @property
+    def unused(self) -> bool:
+        """Whether no object of this type was ever here."""
+        return not any(flow.count for flow in self.flows.values())
+
+    @property
     def held(self) -> int:
         """How many objects are in custody, in any state."""
         return sum(self.counts[: State.GONE])

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from trionode.routing.effects import Handle, RouteUpdate
 
 
+VERSIONS_END = (1 << 63) - 1
+"""Beyond every version that an origin mints."""
+
+
 @attrs.frozen
 class Route:
     """A way to a key: node ids from the link's peer to the origin of the interest."""
@@ -96,7 +100,7 @@ class Interest:
             if not path and update.version:
                 self._purge(key, update.origin, update.incarnation, update.version)
             return
-        self._purge(key, path[-1], update.incarnation - 1, self._versions_end)
+        self._purge(key, path[-1], update.incarnation - 1, VERSIONS_END)
         self.routes.setdefault(key, {})[link.handle] = Route(
             path, update.incarnation, update.version
         )
@@ -104,8 +108,6 @@ class Interest:
         if account is None or account.epoch != update.epoch:
             link.give[key] = GiveAccount(update.epoch)
         self._changed(key)
-
-    _versions_end = 1 << 63
 
     def _purge(self, key: str, origin: str, incarnation: int, version: int) -> None:
         """Drop every route to a subscription that is known to be gone."""
@@ -119,13 +121,12 @@ class Interest:
         routes = self.routes.get(key)
         if routes is None or handle not in routes:
             return
-        route = routes.pop(handle)
+        del routes[handle]
         if not routes:
             del self.routes[key]
         link = self.links.get(handle)
         if link is not None:
             link.give.pop(key, None)
-            del route
         self._changed(key)
 
     def _changed(self, key: str) -> None:
@@ -176,13 +177,17 @@ class Interest:
             origin, incarnation, version = self._gone.get(key, ("", 0, 0))
             return effects.RouteUpdate(key, (), origin, incarnation, version, told.epoch)
         path = (self._context.node, *best.path)
-        if told is not None and told.path == path and told.version == best.version:
+        news = (path, best.incarnation, best.version)
+        if told is not None and news == (told.path, told.incarnation, told.version):
             return None
-        if told is None:
-            self._epochs += 1
-            link.take[key] = TakeAccount(link, key, self._epochs)
-        epoch = link.take[key].epoch
-        update = effects.RouteUpdate(key, path, path[-1], best.incarnation, best.version, epoch)
+        # The peer may have dropped what it was told, and its account of credit with it, as soon as
+        # it heard of a newer version elsewhere: every advertisement opens a new account.
+        self._epochs += 1
+        link.take[key] = TakeAccount(link, key, self._epochs)
+        self._context.stale_grants[key] = None
+        update = effects.RouteUpdate(
+            key, path, path[-1], best.incarnation, best.version, self._epochs
+        )
         link.advertised[key] = update
         return update
 
@@ -193,13 +198,21 @@ class Interest:
             return None
         if key in self._own:
             return Route((), context.incarnation, self._own[key])
+        return self._way_on(link, key)
+
+    def leads_on(self, link: Link, key: str) -> bool:
+        """Whether objects of a key from this link could go on to another one (R5)."""
+        return self._way_on(link, key) is not None
+
+    def _way_on(self, link: Link, key: str) -> Route | None:
+        """The shortest of the routes of others that may be advertised on a link."""
         best: Route | None = None
         for handle, route in self.routes.get(key, _NO_ROUTES).items():
             if (
                 handle != link.handle
                 and link.peer not in route.path
                 and route.origin not in link.neighbours
-                and len(route.path) < context.options.max_hops
+                and len(route.path) < self._context.options.max_hops
                 and (best is None or (len(route.path), route.path) < (len(best.path), best.path))
             ):
                 best = route

@@ -145,7 +145,9 @@ class Leases:
             others.pop(subscription, None)
             for key in context.subscriptions.close(subscription):
                 context.stale_interest[key] = None
-                context.custody.table(key).local_gone = now
+                table = context.custody.table(key)
+                table.local_gone = now
+                context.timers.set(now + context.options.transfer_after_s, "plan", table)
             for demand in subscription.demands:
                 context.stale_grants[demand.key] = None
         self._count_failure(counted, "its consumer died while processing it")

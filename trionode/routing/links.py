@@ -53,8 +53,15 @@ class TakeAccount:
 
     @property
     def outstanding(self) -> int:
-        """Granted and not yet drawn on."""
+        """Objects granted and not yet drawn on; none where the bytes granted are used up."""
+        if self.received_bytes >= self.byte_limit:
+            return 0
         return max(0, self.limit - self.received)
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Bytes granted and not yet drawn on."""
+        return self.byte_limit - self.received_bytes if self.outstanding else 0
 
 
 @attrs.define(eq=False)

@@ -94,7 +94,7 @@ class Rebalancer:
                 passed_over.append(item)
         table.ready.put_back(passed_over)
         deal.count_the_rest(table.counts[State.READY] - looked)
-        if deal.left and looked == SCAN_MAX:
+        if deal.dealt and deal.left and looked == SCAN_MAX:
             context.stale_plans[table.name] = None
         if wake < table.wake:
             table.wake = wake
@@ -184,14 +184,14 @@ class Deal:
         """Give an object to the first of `links` with credit, sharing evenly; False: to none."""
         chosen = None
         for link in links:
-            self.surplus[link] += 1
             if self._credit.get(link, 0) > 0 and (
                 chosen is None or len(self.batches[chosen]) >= self._share
             ):
                 chosen = link
         if chosen is None:
+            for link in links:
+                self.surplus[link] += 1
             return False
-        self.surplus[chosen] -= 1
         self.batches[chosen].append(item)
         self.dealt += 1
         self._bytes[chosen] -= len(item.payload)

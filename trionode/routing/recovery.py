@@ -49,6 +49,7 @@ class Recovery:
             table = self._context.custody.table(name)
             self._context.custody.admit(table, objects, "recovered")
             self._context.watch(objects)
+            table.local_gone = now  # its consumers were cut off, and come back as this node did
             self._context.stale_plans[name] = None
 
     def _reopen(self, given: GivenRecord, now: float) -> None:
