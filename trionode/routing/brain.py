@@ -103,7 +103,8 @@ class Brain:
     def work_flagged(self) -> bool:
         """Whether a tick has something to do now."""
         context = self._context
-        return bool(context.stale_plans or context.stale_interest or context.stale_grants)
+        stale = context.stale_plans or context.stale_interest or context.stale_grants
+        return bool(stale or context.leftover)
 
     @property
     def wake_at(self) -> float | None:
@@ -112,9 +113,11 @@ class Brain:
 
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event at monotonic time `now` (seconds) and return what is to be done."""
+        context = self._context
+        context.leftover = context.draining and not context.durable
         self._handlers[type(event)](event, now)
-        out = self._context.out
-        self._context.out = []
+        out = context.out
+        context.out = []
         return out
 
     # --- links ---------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class Brain:
         if link is None:
             return
         kept = self._givings.answered(event, link, now)
-        if kept and self._context.draining:
+        if kept and event.known and self._context.draining:
             link.refusing = True
         self._match_all(kept)
 
@@ -203,8 +206,9 @@ class Brain:
                 del context.custody.tables[name]
             else:
                 self._rebalancer.plan(table, now)
-        if context.draining and not context.durable:
+        if context.leftover:
             self._rebalancer.hand_over()
+            context.leftover = False
         if context.stale_grants:
             self._credit.flush(now)
 
@@ -257,6 +261,7 @@ class Brain:
         """R10: no new leases, no objects in, no interest out; what is ready goes to peers."""
         context = self._context
         context.draining = True
+        context.leftover = not context.durable
         context.stale_interest.update(dict.fromkeys(context.subscriptions.demands))
         context.stale_interest.update(dict.fromkeys(self._interest.routes))
         context.stale_plans.update(dict.fromkeys(context.custody.tables))

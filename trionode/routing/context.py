@@ -22,7 +22,7 @@ class Context:
 
     `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
     next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
-    grants to recompute.
+    grants to recompute. `leftover`: a leaving node may have something to hand over.
     """
 
     node: str
@@ -37,6 +37,7 @@ class Context:
     stale_interest: dict[str, None] = attrs.field(factory=dict)
     stale_grants: dict[str, None] = attrs.field(factory=dict)
     draining: bool = False
+    leftover: bool = False
 
     def requeue(self, objects: list[HeldObject], now: float) -> None:
         """Put objects that have just become ready at the front of their types' queues, in order.

@@ -6,7 +6,6 @@ the backlog. What is not yet allowed sets a timer.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 from trionode.routing.custody import NEVER
@@ -129,34 +128,52 @@ class Rebalancer:
     # --- leaving -------------------------------------------------------------------------------
 
     def hand_over(self) -> None:
-        """R10: a leaving node without a durable store gives everything unleased to any peer."""
-        for link in self._interest.links.values():
-            for table in self._context.custody.tables.values():
-                while not link.refusing and self._may_open_more(link):
-                    items = self._unleased(table)
-                    if not items:
+        """R10: a leaving node without a durable store gives everything unleased to any peer.
+
+        Those with interest in a type come first.
+        """
+        links = [link for link in self._interest.links.values() if self._may_open_more(link)]
+        if not links:
+            return
+        waiting = self._waiting()
+        for table in self._context.custody.tables.values():
+            routes = self._interest.routes.get(table.name, {})
+            for link in sorted(links, key=lambda link: link.handle not in routes):
+                while self._may_open_more(link):
+                    batch = self._ready_batch(table)
+                    if not batch and table in waiting:
+                        batch = waiting[table].pop()
+                        if not waiting[table]:
+                            del waiting[table]
+                    if not batch:
                         break
-                    batch, *rest = _batches(items)
-                    table.ready.put_back([item for each in rest for item in each])
                     self._givings.give(link, table.name, 0, batch, draining=True)
 
     def _may_open_more(self, link: Link) -> bool:
-        return len(self._givings.open.get(link.peer, ())) < DRAIN_OFFERS_OPEN
+        open_offers = self._givings.open.get(link.peer, ())
+        return not link.refusing and len(open_offers) < DRAIN_OFFERS_OPEN
 
-    def _unleased(self, table: TypeTable) -> list[HeldObject]:
-        """Some objects of a type to hand over: ready ones (taken off the queue), else others."""
+    @staticmethod
+    def _ready_batch(table: TypeTable) -> list[HeldObject]:
+        """Ready objects of a type to hand over, taken off the queue."""
         ready = table.ready.take(OFFER_MAX, OFFER_BYTES_MAX)
-        if ready or not (table.counts[State.DELAYED] or table.counts[State.DEAD]):
-            return ready
-        others = (
-            item
-            for item in self._context.custody.objects.values()
-            if item.table is table and item.state in (State.DELAYED, State.DEAD)
-        )
-        first = next(others)
-        return [first, *itertools.islice((i for i in others if i.shape == first.shape), OFFER_MAX)][
-            :OFFER_MAX
-        ]
+        if not ready:
+            return []
+        batch, *rest = _batches(ready)
+        table.ready.put_back([item for each in rest for item in each])
+        return batch
+
+    def _waiting(self) -> dict[TypeTable, list[list[HeldObject]]]:
+        """All delayed objects and dead letters, in offers."""
+        custody = self._context.custody
+        states = (State.DELAYED, State.DEAD)
+        if not any(table.counts[state] for table in custody.tables.values() for state in states):
+            return {}
+        found: dict[TypeTable, list[HeldObject]] = {}
+        for item in custody.objects.values():
+            if item.state in states:
+                found.setdefault(item.table, []).append(item)
+        return {table: _batches(items) for table, items in found.items()}
 
 
 class Deal:
