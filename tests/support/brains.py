@@ -3,7 +3,7 @@
 Effects are carried out in order; those that wait for a commit wait until the node's disk has it.
 Messages travel in the order in which they were sent, when `run` is called, or one by one with
 `step`. Every node has a clock of its own, so that no absolute time may cross a link. After every
-event the books of the brain are checked.
+event the books of the brain are checked, with many objects now and then.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from trionode.routing.model import Shape
 
 CREDIT_BYTES = 1 << 40
 """So much that only tests of bytes notice."""
+
+CHECKED_ALWAYS = 50
+"""Objects and types up to which the books are checked after every event, beyond it more rarely."""
 
 QUIET_AFTER = 100_000
 """Steps after which a mesh that is still busy will never be quiet."""
@@ -119,6 +122,7 @@ class Node:
         """Name of the neighbour -> handle of the link to it."""
         self.acknowledged: list[tuple[int, int]] = []
         self.next_sequence = 1
+        self._events = 0
         self._carry = {
             effects.AcknowledgePush: self._acknowledge,
             effects.Deliver: self._deliver,
@@ -135,7 +139,11 @@ class Node:
 
     def handle(self, event: object) -> list[effects.Effect]:
         out = self.brain.handle(event, self.now)
-        check_books(self.brain)
+        self._events += 1
+        context = self.brain.context
+        size = len(context.custody.objects) + len(context.subscriptions.demands)
+        if self._events % (1 + size // CHECKED_ALWAYS) == 0:
+            check_books(self.brain)
         self.effects += out
         for effect in out:
             if isinstance(effect, effects.StoreEffect):

@@ -186,9 +186,12 @@ class Credit:
         if account is None:
             return
         wanted = account.offered + surplus
-        if surplus and account.wished - account.limit >= WISH_AHEAD:
-            return
-        if wanted > account.wished or (not surplus and account.wished > account.offered):
+        if surplus:
+            known = account.wished - account.limit >= WISH_AHEAD
+            news = wanted > account.wished and not known
+        else:
+            news = account.wished > account.offered
+        if news:
             account.wished = wanted
             self._context.out.append(
                 effects.SendBacklog(link.handle, [(key, account.epoch, wanted)])

@@ -39,10 +39,10 @@ class Flow:
 
 @attrs.define(eq=False)
 class TypeTable:
-    """Everything held of one type. Mutated by `Custody` only, but for `local_gone` and `wake`.
+    """Everything held of one type. Mutated by `Custody` only, but for the last three.
 
     `local_gone` is when the last local subscription went; `wake` the earliest timer set for
-    planning this type's transfers.
+    planning this type's transfers; `wished` that a peer knows of a backlog.
     """
 
     name: str
@@ -54,6 +54,7 @@ class TypeTable:
     )
     local_gone: float = NEVER
     wake: float = float("inf")
+    wished: bool = False
 
     @property
     def unused(self) -> bool:

@@ -64,7 +64,7 @@ class Leases:
                 passed += 1  # only suspects are left, and this stream has one
                 if passed >= len(demand.available):
                     break
-        if counts[State.READY]:
+        if counts[State.READY] or table.wished:
             context.stale_plans[table.name] = None
 
     def _lease(self, batch: list[HeldObject], subscription: Subscription) -> None:

@@ -51,6 +51,7 @@ class Rebalancer:
         context = self._context
         routes = self._interest.routes.get(table.name)
         if not routes:
+            table.wished = False
             return
         links = [self._interest.links[handle] for handle in routes]
         links = [link for link in links if self._durable_enough(link)]
@@ -66,6 +67,7 @@ class Rebalancer:
                 self._give(link, table.name, deal.batches[link])
         for link in links:
             self._credit.wish(link, table.name, surplus[link])
+        table.wished = any(surplus.values())
 
     def _deal(self, deal: Deal, now: float, *, overflow: bool) -> None:
         """Deal the front of the queue out to the links, within their credit."""
