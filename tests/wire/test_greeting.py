@@ -73,6 +73,8 @@ def test_a_server_that_speaks_something_else_is_named_by_its_first_bytes(head, w
         FrameFactory().settings(ack=True)[:3] + b"\x06" + FrameFactory().settings(ack=True)[4:],
         FrameFactory().raw(4, 0, 1, b""),
         FrameFactory().raw(4, 0, 0, b"1234567"),
+        # As long as 8 bytes of it already told that it is no frame.
+        b"\x1e\x1e\x1e\x04\x00\x00\x00\x00\x00",
     ],
 )
 def test_a_server_whose_first_frame_is_not_settings_does_not_speak_http2(frame):

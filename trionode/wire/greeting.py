@@ -60,11 +60,11 @@ def judge_server(head: bytes) -> Stranger | bool | None:
         True for HTTP/2, None while more bytes are needed, else the stranger.
     """
     if len(head) < HEADER_BYTES:
-        # Text is told from a frame header by its first byte, the top of a length below 2^20.
+        # Text is told from a frame header by its first byte, the top of a length below 2^16.
         return None if head[:1] in (b"", b"\x00") else Stranger(show(head), b"")
     length = int.from_bytes(head[:3], "big")
     is_settings = head[3] == SETTINGS and not length % _SETTING_BYTES and not any(head[5:9])
-    return True if is_settings else Stranger(show(head), b"")
+    return True if is_settings and not head[0] else Stranger(show(head), b"")
 
 
 def show(head: bytes) -> str:
