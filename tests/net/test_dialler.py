@@ -43,6 +43,8 @@ def test_an_address_is_host_and_port(text, address):
         "http://host:7400",
         "host:7400/x",
         "user@host:1",
+        "ho\x00st:1",
+        "h\udce4st:1",
     ],
 )
 def test_what_is_no_address_is_refused_with_what_is_allowed(text):

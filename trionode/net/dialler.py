@@ -24,10 +24,10 @@ def parse_address(text: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[IPv6]:port`.
 
     Raises:
-        ValueError: the text is neither, or the port is above 65535.
+        ValueError: the text is neither or has control characters, or the port is above 65535.
     """
     match = _ADDRESS.fullmatch(text.strip())
-    if match is None or int(match["port"]) > _PORT_MAX:
+    if match is None or int(match["port"]) > _PORT_MAX or not text.isprintable():
         raise ValueError(
             f"{text!r} is not an address: host:port or [IPv6]:port, with a port up to {_PORT_MAX}"
         )
