@@ -80,7 +80,11 @@ class Check:
 
 def shown(value: object) -> str:
     """A value for an error message: as written in TOML where that is simple, and never long."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except (ValueError, RecursionError):
+        # TOML can hold integers and nestings that Python reads and does not write.
+        text = f"something that is too large to show (of type {type(value).__name__})"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
