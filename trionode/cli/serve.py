@@ -75,6 +75,8 @@ def command(
         click.echo(f"trionode {config.node.name} listening on {address}")
 
     async def serve() -> int:
-        return await run_node(config, on_ready=say_ready)
+        return await run_node(
+            config, on_ready=say_ready, reread=lambda: load(path, os.environ, flags)
+        )
 
     return trio.run(serve)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from trionode.errors import ConnectError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
+MAX_CONNECTIONS = 1 << 20
+"""No limit of ours: the system's file descriptors end before."""
 RETRY_S = 0.1
 """How long accepting rests after an error: file descriptors and memory need time to come back."""
 
@@ -53,14 +56,26 @@ def bound_address(listener: trio.SocketListener) -> str:
     return sockets.address_text(listener.socket.getsockname())
 
 
+@attrs.frozen(eq=False)
+class _Service:
+    """What every accepted connection is served with."""
+
+    routes: Mapping[str, Route]
+    options: ConnectionOptions
+    connections: set[Connection]
+    max_connections: int
+    log: Log
+
+
 async def serve(  # noqa: PLR0913  # what a server is made of
-    listeners: Sequence[trio.SocketListener],
+    listeners: Sequence[trio.abc.Listener[Any]],
     routes: Mapping[str, Route],
     options: ConnectionOptions,
     *,
     connections: set[Connection],
+    max_connections: int = MAX_CONNECTIONS,
     log: Log | None = None,
-    task_status: TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    task_status: TaskStatus[Sequence[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept and serve connections until cancelled; the listeners are closed in the end.
 
@@ -68,30 +83,23 @@ async def serve(  # noqa: PLR0913  # what a server is made of
     once the connections are over) and call `drain` on what is in `connections`.
 
     Args:
-        listeners: from `listen`.
+        listeners: from `listen`, or of streams in memory.
         routes: handlers by path.
         options: of each connection.
         connections: kept up to date with those that live.
+        max_connections: beyond so many, new ones are closed at once.
         log: where to report.
         task_status: started with the listeners once they accept.
     """
-    log = log or NoLog()
+    service = _Service(routes, options, connections, max_connections, log or NoLog())
     async with trio.open_nursery() as nursery:
-        for listener in listeners:
-            name = f"listener {bound_address(listener)}"
-            nursery.start_soon(
-                _accept, nursery, listener, routes, options, connections, log, name=name
-            )
+        for number, listener in enumerate(listeners):
+            nursery.start_soon(_accept, nursery, listener, service, name=f"listener {number}")
         task_status.started(listeners)
 
 
-async def _accept(  # noqa: PLR0913, PLR0917  # start_soon passes no keywords
-    nursery: trio.Nursery,
-    listener: trio.SocketListener,
-    routes: Mapping[str, Route],
-    options: ConnectionOptions,
-    connections: set[Connection],
-    log: Log,
+async def _accept(
+    nursery: trio.Nursery, listener: trio.abc.Listener[Any], service: _Service
 ) -> None:
     """Accept from one listener until it is closed."""
     async with listener:
@@ -103,33 +111,38 @@ async def _accept(  # noqa: PLR0913, PLR0917  # start_soon passes no keywords
             except OSError as error:
                 # Out of file descriptors or memory, or an error of the network that accept(2)
                 # passes on: none is a reason to stop serving.
-                log.warning("cannot accept a connection", error=str(error), retry_s=RETRY_S)
+                service.log.warning("cannot accept a connection", error=str(error), retry_s=RETRY_S)
                 await trio.sleep(RETRY_S)
                 continue
-            nursery.start_soon(_supervise, stream, routes, options, connections, log)
+            if len(service.connections) >= service.max_connections:
+                service.log.warning(
+                    "too many connections; a new one was closed", limit=service.max_connections
+                )
+                await trio.aclose_forcefully(stream)
+                continue
+            nursery.start_soon(_supervise, stream, service)
 
 
-async def _supervise(
-    stream: trio.SocketStream,
-    routes: Mapping[str, Route],
-    options: ConnectionOptions,
-    connections: set[Connection],
-    log: Log,
-) -> None:
+async def _supervise(stream: trio.abc.Stream, service: _Service) -> None:
     """Run one connection; whatever goes wrong in it, the others go on."""
-    try:
-        peer = sockets.address_text(stream.socket.getpeername())
-    except OSError:
-        # It was reset between being accepted and being looked at.
-        await trio.aclose_forcefully(stream)
-        return
-    sockets.prepare(stream)
-    connection = Connection(stream, routes=routes, options=options, peer=peer, log=log)
-    connections.add(connection)
+    peer = "memory"
+    socket = getattr(stream, "socket", None)
+    if socket is not None:
+        try:
+            peer = sockets.address_text(socket.getpeername())
+        except OSError:
+            # It was reset between being accepted and being looked at.
+            await trio.aclose_forcefully(stream)
+            return
+        sockets.prepare(stream)  # type: ignore[arg-type]  # only a SocketStream has a socket
+    connection = Connection(
+        stream, routes=service.routes, options=service.options, peer=peer, log=service.log
+    )
+    service.connections.add(connection)
     try:
         await connection.run()
     except Exception as error:  # the other connections go on
-        log.error("a connection failed", peer=peer, exc_info=error)  # noqa: TRY400  # see Log
+        service.log.error("a connection failed", peer=peer, exc_info=error)  # noqa: TRY400  # see Log
     finally:
-        connections.discard(connection)
+        service.connections.discard(connection)
         await trio.aclose_forcefully(stream)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from trionode.store.batch import Batch
 
 
+NODE_ID_BYTES = 10
+
+
 class StoreError(Error):
     """The store cannot be opened, read or written; the message says what to do."""
 
@@ -52,6 +55,8 @@ class Store(Protocol):
     """What is written survives the node's crash."""
     blocks: bool
     """Calls wait for a disk or a network and belong into a thread."""
+    last_stamp: int
+    """The last stamp that was written; known once it is open."""
 
     def open(self, now_unix_ms: int) -> Identity:
         """Take the store for this node, and count its incarnation up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.store.base import Identity, StoreStatus
+from trionode.store.base import NODE_ID_BYTES, Identity, StoreStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from trionode.routing.events import Recovered
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
-
-NODE_ID_BYTES = 10
 
 
 class MemoryStore:
@@ -26,6 +24,7 @@ class MemoryStore:
     kind = "memory"
     durable = False
     blocks = False
+    last_stamp = 0
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes

@@ -1,0 +1,334 @@
+"""Between the brain's values and frames, both ways. Pure.
+
+Times cross the wire as remaining or elapsed milliseconds (R7); here they become, or come from, this
+node's own monotonic clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from trionode.ids import OBJECT_ID_BYTES, from_runs, to_runs
+from trionode.routing import effects, events
+from trionode.routing.model import Shape
+from trionode.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from trionode.ids import ObjectId
+    from trionode.routing.model import HeldObject
+    from trionode.schema.definition import Definition
+
+Details = dict[str, Any]
+
+_TIMES = {"deadline": "deadline_ms", "due": "delay_ms"}
+_TIMES_BACK = {wire: name for name, wire in _TIMES.items()}
+
+ROUTING_DETAILS = frozenset({"path", "hops"})
+"""What only nodes need to know of an object."""
+NODES_DETAILS = ROUTING_DETAILS | {"history", "dead", "failure", "possibly_duplicate", "version"}
+"""What only nodes may say of an object."""
+
+MS_PER_S = 1000
+
+
+# --- properties -------------------------------------------------------------------------------
+
+
+def _to_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+    told: Details = {}
+    for name, value in details.items():
+        if name in without:
+            continue
+        if name in _TIMES:
+            told[_TIMES[name]] = max(0, round((value - now) * MS_PER_S))
+        else:
+            told[name] = list(value) if type(value) is tuple else value
+    return told
+
+
+def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+    heard: Details = {}
+    for name, value in details.items():
+        if name in without:
+            continue
+        if name in _TIMES_BACK:
+            heard[_TIMES_BACK[name]] = now + value / MS_PER_S
+        else:
+            heard[name] = tuple(value) if name == "path" else value
+    return heard
+
+
+def _column(
+    objects: Sequence[HeldObject], now: float, without: frozenset[str] = frozenset()
+) -> dict[int, Details]:
+    """The rare properties of a batch by index; objects of one batch often share them."""
+    column: dict[int, Details] = {}
+    last: Details | None = None
+    told: Details = {}
+    for index, item in enumerate(objects):
+        details = item.details
+        if details is None:
+            continue
+        if details is not last:
+            last, told = details, _to_wire(details, now, without)
+        if told:
+            column[index] = told
+    return column
+
+
+def _heard(
+    column: Mapping[int, Details], now: float, without: frozenset[str] = frozenset()
+) -> dict[int, Details]:
+    return {
+        index: heard
+        for index, details in column.items()
+        if (heard := _from_wire(details, now, without))
+    }
+
+
+def _attempts(objects: Iterable[HeldObject]) -> list[int] | None:
+    attempts = [item.attempt for item in objects]
+    return attempts if any(attempt != 1 for attempt in attempts) else None
+
+
+# --- clients ----------------------------------------------------------------------------------
+
+
+def pushed(
+    frame: frames.Push, stream: int, producer: int, part: tuple[int, int], now: float
+) -> events.Pushed:
+    """The event of the objects [start, end) of a Push."""
+    start, end = part
+    details = frame.details
+    if details:
+        inside = {i - start: each for i, each in details.items() if start <= i < end}
+        details = _heard(inside, now, NODES_DETAILS)
+    whole = start == 0 and end == len(frame.payloads)
+    return events.Pushed(
+        stream,
+        producer,
+        frame.first + start,
+        frame.type,
+        Shape(frame.encoding, frame.fingerprint),
+        frame.payloads if whole else frame.payloads[start:end],
+        frame.acknowledged,
+        details,
+    )
+
+
+def deliver(effect: effects.Deliver, now: float) -> list[frames.Deliver]:
+    """The frames of a delivery: one for each run of objects of one shape."""
+    groups = itertools.groupby(effect.objects, key=_shape)
+    told = []
+    for shape, group in groups:
+        objects = list(group)
+        told.append(
+            frames.Deliver(
+                effect.subscription,
+                effect.type,
+                to_runs([item.id for item in objects]),
+                [item.payload for item in objects],
+                shape.encoding,
+                shape.fingerprint,
+                _attempts(objects),
+                _column(objects, now, ROUTING_DETAILS),
+            )
+        )
+    return told
+
+
+def _shape(item: HeldObject) -> Shape:
+    return item.shape
+
+
+def settled(frame: frames.Settle, stream: int, ids: list[ObjectId]) -> events.Settled:
+    """The event of a Settle of these ids."""
+    return events.Settled(
+        stream,
+        frame.number,
+        frame.action,
+        ids,  # type: ignore[arg-type]  # an ObjectId is an int, but lists are invariant
+        frame.attempts,
+        None if frame.delay_ms is None else frame.delay_ms / MS_PER_S,
+        frame.reason,
+        frame.payloads,
+        Shape(frame.encoding, frame.fingerprint) if frame.action == "replace" else None,
+    )
+
+
+def answered(effect: effects.AnswerSettle) -> frames.Answered:
+    """The answer to a Settle."""
+    refused = [
+        (id_.to_bytes(OBJECT_ID_BYTES, "big"), attempt, reason)
+        for id_, attempt, reason in effect.refused
+    ]
+    return frames.Answered(effect.number, refused=refused)
+
+
+def lost(effect: effects.LoseLeases) -> frames.Lost:
+    """The news that leases were taken back."""
+    ids = to_runs([id_ for id_, _ in effect.leases])
+    return frames.Lost(ids, [attempt for _, attempt in effect.leases], effect.reason)
+
+
+# --- peers ------------------------------------------------------------------------------------
+
+
+def interest(effect: effects.SendInterest, definitions: list[Definition]) -> frames.Interest:
+    """What we can process."""
+    updates = effect.updates
+    return frames.Interest(
+        effect.full,
+        [each.key for each in updates],
+        [list(each.path) for each in updates],
+        [each.origin for each in updates],
+        [each.incarnation for each in updates],
+        [each.version for each in updates],
+        [each.epoch for each in updates],
+        definitions,
+    )
+
+
+def interest_told(frame: frames.Interest, link: int) -> events.InterestTold:
+    """What a peer can process."""
+    columns = zip(
+        frame.keys,
+        map(tuple, frame.paths),
+        frame.origins,
+        frame.incarnations,
+        frame.versions,
+        frame.epochs,
+        strict=True,
+    )
+    return events.InterestTold(
+        link, frame.full, [effects.RouteUpdate(*column) for column in columns]
+    )
+
+
+def credit(effect: effects.SendCredit) -> frames.LinkCredit:
+    """What a peer may offer."""
+    keys, epochs, limits, byte_limits = (
+        list(column) for column in zip(*effect.grants, strict=True)
+    )
+    return frames.LinkCredit(keys, epochs, limits, byte_limits)
+
+
+def credit_granted(frame: frames.LinkCredit, link: int) -> events.CreditGranted:
+    """What we may offer."""
+    columns = zip(frame.keys, frame.epochs, frame.limits, frame.byte_limits, strict=True)
+    return events.CreditGranted(link, list(columns))
+
+
+def backlog(effect: effects.SendBacklog) -> frames.Backlog:
+    """What we would like to offer."""
+    keys, epochs, wanted = (list(column) for column in zip(*effect.wishes, strict=True))
+    return frames.Backlog(keys, epochs, wanted)
+
+
+def backlog_told(frame: frames.Backlog, link: int) -> events.BacklogTold:
+    """What a peer would like to offer."""
+    columns = zip(frame.keys, frame.epochs, frame.wanted, strict=True)
+    return events.BacklogTold(link, list(columns))
+
+
+def offer(effect: effects.SendOffer, definitions: list[Definition], now: float) -> frames.Offer:
+    """A proposal of custody."""
+    objects = effect.objects
+    shape = objects[0].shape
+    return frames.Offer(
+        effect.sequence,
+        effect.key,
+        effect.epoch,
+        effect.type,
+        to_runs([item.id for item in objects]),
+        [item.payload for item in objects],
+        [max(0, round((now - item.created) * MS_PER_S)) for item in objects],
+        shape.encoding,
+        shape.fingerprint,
+        _attempts(objects),
+        _column(objects, now),
+        definitions,
+        effect.draining,
+    )
+
+
+def offer_came(frame: frames.Offer, link: int, now: float) -> events.OfferCame:
+    """A peer's proposal of custody."""
+    return events.OfferCame(
+        link,
+        frame.sequence,
+        frame.key,
+        frame.epoch,
+        frame.type,
+        Shape(frame.encoding, frame.fingerprint),
+        from_runs(frame.ids),  # type: ignore[arg-type]  # see settled
+        frame.payloads,
+        [age_ms / MS_PER_S for age_ms in frame.ages_ms],
+        frame.attempts,
+        _heard(frame.details, now),
+        frame.draining,
+    )
+
+
+def answer(effect: effects.SendAnswer) -> frames.OfferAnswer:
+    """What became of a peer's offer."""
+    return frames.OfferAnswer(
+        effect.incarnation, effect.sequence, effect.known, list(effect.refused)
+    )
+
+
+def offer_answered(frame: frames.OfferAnswer, link: int) -> events.OfferAnswered:
+    """What became of our offer."""
+    return events.OfferAnswered(
+        link, frame.incarnation, frame.sequence, frame.known, tuple(frame.refused)
+    )
+
+
+def close(effect: effects.SendClose) -> frames.CloseOffers:
+    """Which of our offers are closed."""
+    incarnations, sequences = _number_columns(effect.numbers)
+    return frames.CloseOffers(incarnations, sequences)
+
+
+def offers_closed(frame: frames.CloseOffers, link: int) -> events.OffersClosed:
+    """Which of a peer's offers are closed."""
+    return events.OffersClosed(link, list(zip(frame.incarnations, frame.sequences, strict=True)))
+
+
+def ask(effect: effects.SendAsk) -> frames.AskOffers:
+    """Which of our offers are open."""
+    return frames.AskOffers(
+        effect.incarnation, effect.next_sequence, *_number_columns(effect.numbers)
+    )
+
+
+def offers_asked(frame: frames.AskOffers, link: int) -> events.OffersAsked:
+    """Which of a peer's offers are open."""
+    numbers = list(zip(frame.incarnations, frame.sequences, strict=True))
+    return events.OffersAsked(link, frame.incarnation, frame.next_sequence, numbers)
+
+
+def _number_columns(numbers: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [incarnation for incarnation, _ in numbers], [sequence for _, sequence in numbers]
+
+
+TO_PEERS: dict[type, Callable[[Any], frames.LinkCredit | frames.Backlog | Any]] = {
+    effects.SendCredit: credit,
+    effects.SendBacklog: backlog,
+    effects.SendAnswer: answer,
+    effects.SendClose: close,
+    effects.SendAsk: ask,
+}
+"""The effects towards a peer whose frames need nothing but the effect itself."""
+
+FROM_PEERS: dict[type, Callable[[Any, int], object]] = {
+    frames.LinkCredit: credit_granted,
+    frames.Backlog: backlog_told,
+    frames.OfferAnswer: offer_answered,
+    frames.CloseOffers: offers_closed,
+    frames.AskOffers: offers_asked,
+}
+"""The frames of a peer whose events need nothing but the frame and its link."""

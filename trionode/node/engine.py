@@ -1,0 +1,187 @@
+"""The brain at work: events in, effects carried out, commits waited for, time told.
+
+Theory of operation. `handle` runs one turn of the brain synchronously, from any task, and carries
+its effects out in order. Store effects gather in a batch; effects that must wait for the store
+gather beside it, and the committer carries them out once the batch, and so everything emitted
+before them, is written. One commit runs at a time; what comes meanwhile is the next one, so that
+commits grow with the load by themselves.
+
+A store that fails stops custody, not the node: the batch is tried again until it is written, and
+nothing that waits for it is said. Without a durable store nothing waits for anything.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from trionode.routing import events
+from trionode.store import Batch, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trionode.logs import Logger
+    from trionode.routing import Brain
+    from trionode.routing.effects import Effect
+    from trionode.schema.definition import Definition
+    from trionode.store import Store
+
+RETRY_S = 1.0
+"""How long a store that failed rests before the commit is tried again."""
+
+
+@attrs.define(eq=False)
+class _Commit:
+    """Store effects for one commit, and what may be said once it is done."""
+
+    batch: Batch
+    after: list[Effect] = attrs.field(factory=list)
+    done: trio.Event = attrs.field(factory=trio.Event)
+
+
+class Engine:
+    """Runs one brain with one store.
+
+    Args:
+        brain: nobody else may give it events.
+        store: opened.
+        stamp: the last stamp that the store knows.
+        unix_time: the wall clock in seconds, for times that outlive the process.
+        log: for commits that fail.
+    """
+
+    def __init__(
+        self,
+        brain: Brain,
+        store: Store,
+        *,
+        stamp: int,
+        unix_time: Callable[[], float],
+        log: Logger,
+    ) -> None:
+        self.brain = brain
+        self.store_failure = ""
+        """Why the last commit failed; empty while all is well."""
+        self.commits = 0
+        self._store = store
+        self.durable = store.durable
+        """Whether what is in custody survives a crash."""
+        self._unix_time = unix_time
+        self._log = log
+        self._sinks: dict[type, Callable[[Any], None]] = {}
+        self._commit = self._next_commit(stamp)
+        self._running: _Commit | None = None
+        self._work = trio.Event()
+        self._rouse = trio.Event()
+        self._wake_planned = math.inf
+        self._progress: trio.Event | None = None
+
+    def connect(self, sinks: dict[type, Callable[[Any], None]]) -> None:
+        """Say who carries out which effects."""
+        self._sinks.update(sinks)
+
+    def handle(self, event: object) -> None:
+        """Give the brain an event and carry out, or stage, what it wants done."""
+        brain = self.brain
+        for effect in brain.handle(event, trio.current_time()):
+            if effect.stored:
+                if self.durable:
+                    self._commit.batch.add(effect)  # type: ignore[arg-type]  # `stored` says it
+                    self._work.set()
+            elif effect.after_commit and self._must_wait:
+                self._commit.after.append(effect)
+            else:
+                self._sinks[type(effect)](effect)
+        wake_at = brain.wake_at
+        if brain.work_flagged or (wake_at is not None and wake_at < self._wake_planned):
+            self._rouse.set()
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
+
+    def keep_definition(self, definition: Definition) -> None:
+        """Have a type's definition outlive the process."""
+        if self.durable:
+            self._commit.batch.definitions.append(definition)
+            self._work.set()
+
+    async def committed(self) -> None:
+        """Wait until everything that was staged so far is in the store."""
+        if self._must_wait:
+            commit = self._commit if self._commit.batch else self._running
+            assert commit is not None, "something is staged or being written"
+            await commit.done.wait()
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait until something about the brain is true; looked at after each of its turns."""
+        while not predicate():
+            if self._progress is None:
+                self._progress = trio.Event()
+            await self._progress.wait()
+
+    def rouse(self) -> None:
+        """Have the rebalancer look at the brain again."""
+        self._rouse.set()
+
+    async def run_ticks(self) -> None:
+        """Task, the rebalancer: tell the brain the time when it has work or a timer is due.
+
+        Work that was flagged by all tasks of one pass of the event loop is done in one tick.
+        """
+        brain = self.brain
+        while True:
+            wake_at = brain.wake_at
+            self._wake_planned = math.inf if wake_at is None else wake_at
+            if not brain.work_flagged:
+                with trio.CancelScope(deadline=self._wake_planned):
+                    await self._rouse.wait()
+            self._rouse = trio.Event()
+            await trio.lowlevel.checkpoint()
+            self.handle(events.Tick())
+
+    async def run_commits(self) -> None:
+        """Task, the committer: write what has gathered, then say what waited for it."""
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            commit = self._running = self._commit
+            self._commit = self._next_commit(commit.batch.stamp)
+            await self._write(commit.batch)
+            self._running = None
+            self.commits += 1
+            for effect in commit.after:
+                self._sinks[type(effect)](effect)
+            commit.done.set()
+            if self._commit.after and not self._commit.batch:
+                # They waited for the commit that is done now.
+                self._work.set()
+
+    @property
+    def _must_wait(self) -> bool:
+        return self.durable and (self._running is not None or bool(self._commit.batch))
+
+    def _next_commit(self, stamp: int) -> _Commit:
+        return _Commit(Batch(stamp, self._unix_time() - trio.current_time()))
+
+    async def _write(self, batch: Batch) -> None:
+        if not batch:
+            return
+        while True:
+            try:
+                # Not to be cancelled half-way: the thread would go on and nobody know the outcome.
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._store.write, batch)
+            except StoreError as error:
+                if not self.store_failure:
+                    self._log.error("the store failed; nothing new is accepted", error=str(error))
+                self.store_failure = str(error)
+                await trio.sleep(RETRY_S)
+            else:
+                if self.store_failure:
+                    self._log.info("the store works again")
+                self.store_failure = ""
+                return

@@ -1,0 +1,269 @@
+"""The links to all peers: who is linked, which of two links stays, who else there is.
+
+Theory of operation. Both sides of a link say hello first. Whoever receives a hello looks whether it
+has a link to that node already:
+
+- an older incarnation of the node, or a link dialled from the same side: the old link is a ghost of
+  what was before; the new one takes its place;
+- a link dialled from the other side: both dialled at once. The connection of the lower id wins
+  (R9), on both sides by the same rule. Should the winner not answer a PING, it is a ghost as well.
+
+A node that is told of others dials them when discovery is on; the one with the higher id waits a
+moment first, so that two nodes that hear of each other rarely dial both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trionode.errors import Refused, Status
+from trionode.net.dialler import parse_address
+from trionode.net.sockets import address_text
+from trionode.node import convert
+from trionode.node.context import Wire, check_protocol
+from trionode.node.link import Link, PeerIdentity
+from trionode.routing import effects, events
+from trionode.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trionode.net.call import Call
+    from trionode.node.context import NodeContext
+
+_ANY_HOSTS = {"0.0.0.0", "::", ""}  # noqa: S104  # recognised, not listened on
+
+
+class SelfDialled(Exception):  # noqa: N818  # not an error: one address of many is our own
+    """The node at that address is this one."""
+
+
+class Mesh:
+    """Every open link of the node, by the id of its peer.
+
+    Args:
+        context: of the node.
+        on_told: called with (node id, address) of each node that a peer tells of.
+        on_twin: called with a message when another process runs with this node's id, and began
+            before this one.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        *,
+        on_told: Callable[[str, str], None],
+        on_twin: Callable[[str], None],
+    ) -> None:
+        self.links: dict[str, Link] = {}
+        self.dialling: Callable[[], list[dict[str, Any]]] = list
+        """The status of the peers that are not linked; set by who dials them."""
+        self.changed = trio.Event()
+        self._context = context
+        self._on_told = on_told
+        self._on_twin = on_twin
+        self._by_handle: dict[int, Link] = {}
+        self._names_said: set[str] = set()
+        context.peer_addresses = self.addresses
+        context.engine.connect(
+            {
+                effects.SendInterest: lambda e: self._to(e.link, lambda x: x.send_interest(e)),
+                effects.SendOffer: lambda e: self._to(e.link, lambda x: x.send_offer(e)),
+                **{kind: self._plain(make) for kind, make in convert.TO_PEERS.items()},
+            }
+        )
+
+    def addresses(self) -> list[str]:
+        """Where the linked peers can be dialled."""
+        return [link.peer.address for link in self.links.values() if link.peer.address]
+
+    def peers_status(self) -> list[dict[str, Any]]:
+        """The peers, linked and not, as the status shows them."""
+        linked = [
+            {
+                "id": link.peer.node,
+                "name": link.peer.name,
+                "address": link.peer.address,
+                "version": link.peer.version,
+                "state": "linked",
+                "rtt_ms": None if link.rtt_s is None else round(link.rtt_s * 1000, 3),
+                "last_error": "",
+            }
+            for link in self.links.values()
+        ]
+        return [*linked, *self.dialling()]
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    async def serve(self, call: Call) -> None:
+        """Handle a link that a peer dialled."""
+        wire = Wire.serving(call, self._context)
+        hello = await wire.first(frames.LinkHello)
+        if hello.node == self._context.identity.node:
+            # Both sides see it: the dialler learns whom it dialled.
+            wire.send(self._hello())
+            self._judge_twin(hello)
+            raise Refused(Status.FAILED_PRECONDITION, "this node dialled itself")
+        link = await self._admit(wire, hello, ours=False)
+        wire.send(self._hello())
+        await self._run(link)
+
+    async def connect(self, call: Call, on_linked: Callable[[Link], None]) -> None:
+        """Run a link over a call that this node dialled, to its end.
+
+        Raises:
+            SelfDialled: this node itself answered.
+            Refused: the peer, or this node, does not want the link.
+            ConnectionLost: it broke.
+            ProtocolError: the peer broke the protocol.
+        """
+        wire = Wire(call, self._context)
+        wire.send(self._hello())
+        hello = await wire.first(frames.LinkHello)
+        if hello.node == self._context.identity.node:
+            self._judge_twin(hello)
+            raise SelfDialled
+        link = await self._admit(wire, hello, ours=True)
+        on_linked(link)
+        await self._run(link)
+
+    def _judge_twin(self, hello: frames.LinkHello) -> None:
+        """Of two processes with one node id, the one that began later must end (R9)."""
+        own = self._context.identity
+        if hello.incarnation < own.incarnation:
+            self._on_twin(
+                f"node id {own.node} is in use already, by node {hello.name} at {hello.address};"
+                " was the data directory copied? Give each node its own"
+            )
+
+    async def _admit(self, wire: Wire, hello: frames.LinkHello, *, ours: bool) -> Link:
+        """Make a link of a call whose hello has come, or refuse it."""
+        check_protocol(hello.protocol_min, hello.protocol_max, f"node {hello.name}", hello.version)
+        self._context.check_serving()
+        peer = PeerIdentity(
+            hello.node,
+            hello.incarnation,
+            hello.name,
+            _reachable(hello.address, wire.call.connection.peer),
+            hello.version,
+            hello.durable,
+        )
+        while (old := self.links.get(peer.node)) is not None:
+            if old.peer.incarnation > peer.incarnation:
+                raise Refused(
+                    Status.FAILED_PRECONDITION,
+                    f"node {peer.name} ({peer.node}) has a newer incarnation that is linked",
+                )
+            wins = (self._context.identity.node < peer.node) is ours
+            same_life = old.peer.incarnation == peer.incarnation
+            if same_life and old.ours is not ours and not wins and await old.is_alive():
+                raise Refused(Status.ALREADY_EXISTS, "these nodes are linked already")
+            if self.links.get(peer.node) is old:
+                self._close(old)
+        link = Link(wire, peer, self._context, ours=ours, on_peers=self._peers_told)
+        self._warn_of_name(peer)
+        return link
+
+    async def _run(self, link: Link) -> None:
+        """Open an admitted link in the brain, read it to its end, close it."""
+        old = self.links.get(link.peer.node)
+        if old is not None:
+            self._close(old)
+        self.links[link.peer.node] = link
+        self._by_handle[link.handle] = link
+        log = self._context.log.bind(peer=link.peer.name, peer_id=link.peer.node)
+        log.info("linked", address=link.peer.address, dialled="here" if link.ours else "there")
+        peer = link.peer
+        reason: object = "the peer ended it"
+        try:
+            self._context.engine.handle(
+                events.LinkUp(link.handle, peer.node, peer.incarnation, peer.durable)
+            )
+            self._tell_all()
+            await link.run()
+        except BaseException as error:
+            reason = error
+            raise
+        finally:
+            self._close(link)
+            log.info("link over", reason=str(reason) or type(reason).__name__)
+
+    def _close(self, link: Link) -> None:
+        """End a link, once: nothing of it is read, or sent, any more."""
+        if self._by_handle.pop(link.handle, None) is None:
+            return
+        if self.links.get(link.peer.node) is link:
+            del self.links[link.peer.node]
+        link.close()
+        self._context.engine.handle(events.LinkDown(link.handle))
+        self._tell_all()
+
+    def _hello(self) -> frames.LinkHello:
+        context = self._context
+        return frames.LinkHello(
+            frames.PROTOCOL_MIN,
+            frames.PROTOCOL,
+            context.version,
+            context.identity.node,
+            context.name,
+            context.identity.incarnation,
+            context.address,
+            context.engine.durable,
+        )
+
+    def _warn_of_name(self, peer: PeerIdentity) -> None:
+        """A name is a label, and two nodes may have it; a person will want to know."""
+        same = [link.peer.node for link in self.links.values() if link.peer.name == peer.name]
+        twice = peer.name == self._context.name or any(node != peer.node for node in same)
+        if twice and peer.node not in self._names_said:
+            self._names_said.add(peer.node)
+            self._context.log.warning(
+                "two nodes have one name; give each its own",
+                peer=peer.name,
+                peer_id=peer.node,
+                address=peer.address,
+            )
+
+    # --- who else there is ------------------------------------------------------------------------
+
+    def _peers_told(self, link: Link, frame: frames.Peers) -> None:
+        self._context.engine.handle(events.NeighboursTold(link.handle, frozenset(frame.nodes)))
+        for node, address in zip(frame.nodes, frame.addresses, strict=True):
+            if node != self._context.identity.node and node not in self.links and address:
+                self._on_told(node, address)
+
+    def _tell_all(self) -> None:
+        """The links changed: those who wait for that, and every peer, are told."""
+        self.changed.set()
+        self.changed = trio.Event()
+        peers = [link.peer for link in self.links.values()]
+        told = frames.Peers(
+            [peer.node for peer in peers],
+            [peer.name for peer in peers],
+            [peer.address for peer in peers],
+        )
+        for link in self.links.values():
+            link.send(told)
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    def _to(self, handle: int, send: Callable[[Link], None]) -> None:
+        link = self._by_handle.get(handle)
+        if link is not None:
+            send(link)
+
+    def _plain(self, make: Callable[[Any], Any]) -> Callable[[Any], None]:
+        return lambda effect: self._to(effect.link, lambda link: link.send(make(effect)))
+
+
+def _reachable(address: str, seen: str) -> str:
+    """A peer's address, with the host that it was seen at where it listens on all of them."""
+    try:
+        host, port = parse_address(address)
+        if host in _ANY_HOSTS:
+            host = parse_address(seen)[0]
+    except ValueError:
+        return ""
+    return address_text((host, port))

@@ -1,0 +1,155 @@
+"""The unary calls: one request and one reply, for the client's questions and for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import orjson
+import trio
+
+from trionode.ids import format_id, object_id
+from trionode.net.serving import Route
+from trionode.node.context import Wire, check_protocol
+from trionode.node.producing import ProducerStream
+from trionode.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from trionode.errors import Refused
+    from trionode.net.call import Call
+    from trionode.node.context import NodeContext
+    from trionode.node.producing import Producing
+    from trionode.wire.kinds import Frame
+
+Request = TypeVar("Request")
+
+
+class OwnProducer(ProducerStream):
+    """The node as the producer of what comes by unary Push: it makes the ids (R11).
+
+    A pushed object waits in `_waiting` for its outcome: None for custody, or the refusal.
+    """
+
+    def __init__(self, handle: int, producer: int) -> None:
+        self.handle = handle
+        self.producer = producer
+        self.unanswered = 0
+        self._last = 0
+        self._waiting: dict[int, trio.Event] = {}
+        self._refusals: dict[int, Refused] = {}
+
+    def next_push(self, request: frames.PushRequest) -> frames.Push:
+        """The request as a push with a sequence of its own."""
+        self._last += 1
+        self._waiting[self._last] = trio.Event()
+        # Nothing of this producer is ever pushed again: all before the oldest waiting is known.
+        acknowledged = min(self._waiting) - 1
+        return frames.Push(
+            request.type,
+            self._last,
+            [request.payload],
+            request.encoding,
+            request.fingerprint,
+            acknowledged=acknowledged,
+        )
+
+    async def outcome(self, sequence: int) -> str:
+        """Wait for custody; returns the object's id.
+
+        Raises:
+            Refused: the object was not taken.
+        """
+        try:
+            await self._waiting[sequence].wait()
+        finally:
+            del self._waiting[sequence]
+        refusal = self._refusals.pop(sequence, None)
+        if refusal is not None:
+            raise refusal
+        return format_id(object_id(self.producer, sequence))
+
+    def acknowledge(self, sequences: list[tuple[int, int]]) -> None:
+        """Some are in custody."""
+        for first, count in sequences:
+            self._resolve(first, count)
+
+    def refuse(self, first: int, count: int, refusal: Refused) -> None:
+        """Some are not taken."""
+        for sequence in range(first, first + count):
+            if sequence in self._waiting:
+                self._refusals[sequence] = refusal
+        self._resolve(first, count)
+
+    def _resolve(self, first: int, count: int) -> None:
+        self.unanswered -= count
+        for sequence in range(first, first + count):
+            event = self._waiting.get(sequence)
+            if event is not None:
+                event.set()
+
+
+class Unary:
+    """Serves the calls with one request.
+
+    Args:
+        context: of the node.
+        producing: where pushes enter the node.
+        producer: the node's own producer id.
+        status: makes the status document.
+    """
+
+    def __init__(
+        self,
+        context: NodeContext,
+        producing: Producing,
+        producer: int,
+        status: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._context = context
+        self._producing = producing
+        self._producer = OwnProducer(context.mint_handle(), producer)
+        self._status = status
+        producing.adopt(self._producer)
+
+    def routes(self) -> dict[str, Route]:
+        """The handlers by path."""
+        return {
+            frames.PUSH: self._route(frames.PushRequest, self._push),
+            frames.DEFINE: self._route(frames.DefineRequest, self._define),
+            frames.TYPES: self._route(frames.TypesRequest, self._types),
+            frames.STATUS: self._route(frames.StatusRequest, self._tell_status),
+            frames.PING: self._route(frames.PingRequest, self._ping),
+        }
+
+    def _route(self, kind: type[Request], answer: Callable[[Request], Awaitable[Frame]]) -> Route:
+        async def serve(call: Call) -> None:
+            wire = Wire.serving(call, self._context)
+            wire.send(await answer(await wire.first(kind)))
+
+        return Route(serve)
+
+    async def _push(self, request: frames.PushRequest) -> frames.PushReply:
+        self._context.check_serving()
+        push = self._producer.next_push(request)
+        await self._producing.push(self._producer, push)
+        return frames.PushReply(await self._producer.outcome(push.first))
+
+    async def _define(self, request: frames.DefineRequest) -> frames.DefineReply:
+        before = len(self._context.types.definitions(request.type))
+        definition = self._context.types.define(request.type, request.schema, force=request.force)
+        if request.force or len(self._context.types.definitions(request.type)) != before:
+            self._context.engine.keep_definition(definition)
+            await self._context.engine.committed()
+        return frames.DefineReply(definition.fingerprint)
+
+    async def _types(self, request: frames.TypesRequest) -> frames.TypesReply:
+        return frames.TypesReply(self._context.types.definitions(request.name))
+
+    async def _tell_status(self, _request: frames.StatusRequest) -> frames.StatusReply:
+        return frames.StatusReply(orjson.dumps(self._status()))
+
+    async def _ping(self, request: frames.PingRequest) -> frames.NodeHello:
+        check_protocol(request.protocol_min, request.protocol_max, "this client", "")
+        return self._context.hello()
