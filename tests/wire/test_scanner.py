@@ -75,11 +75,11 @@ def test_the_client_preface_passes_before_the_first_frame():
     assert not scan.in_preface
 
 
-def test_each_frame_is_reported_with_type_flags_and_length():
+def test_each_frame_is_reported_with_type_flags_length_and_stream():
     seen: list = []
     scan, frames = started(seen=seen)
     scan.feed(frames.ping(ack=True) + frames.data(1, b"abc", end=True))
-    assert seen == [(4, 0, 0), (6, 1, 8), (0, 1, 3)]
+    assert seen == [(4, 0, 0, 0), (6, 1, 8, 0), (0, 1, 3, 1)]
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,9 @@ def test_completed_calls_earn_resets():
     [
         lambda frames, stream_id: frames.window_update(stream_id, 2**31 - 1),
         lambda frames, stream_id: frames.data(stream_id, b"x"),
+        lambda frames, stream_id: frames.headers(stream_id, [("x", "y")], end=True),
     ],
-    ids=["window overflow", "data after the end"],
+    ids=["window overflow", "data after the end", "headers after the end"],
 )
 def test_resets_that_the_peer_provokes_are_charged_and_free_no_slot(provoke):
     # CVE-2025-8671, "MadeYouReset".
@@ -142,6 +143,9 @@ def test_an_hpack_bomb_is_stopped():
         lambda frames: frames.window_update(0, 1),
         lambda frames: frames.window_update(1, 1),
         lambda frames: frames.data(1, b"", pad_length=0),
+        lambda frames: frames.goaway(0, 0, b"going, going"),
+        lambda frames: frames.raw(0xA, 0, 0, b"\x00\x01ah2=:1"),
+        lambda frames: frames.raw(0x10, 0, 0, b"\x00\x00\x00\x01u=1"),
     ],
     ids=[
         "ping",
@@ -154,12 +158,53 @@ def test_an_hpack_bomb_is_stopped():
         "connection window",
         "stream window",
         "padding only",
+        "goaway",
+        "alternative service",
+        "priority update",
     ],
 )
 def test_a_flood_of_frames_that_carry_nothing_is_stopped(make):
     lone = Lone().greet()
     lone.receive(lone.frames.request(1))
     assert flood(lone, [make(lone.frames)] * FLOOD) <= budgets.IDLE_FRAMES.burst
+
+
+@pytest.mark.parametrize("client", [False, True], ids=["server", "client"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda frames: frames.data(1, b"x"),
+        lambda frames: frames.headers(1, [("x", "y")], end=True),
+    ],
+    ids=["data", "headers"],
+)
+def test_a_flood_on_a_stream_that_was_given_up_is_stopped(client, make):
+    # h2 answers each with a RST_STREAM, and counts none.
+    lone = Lone(client=client).greet()
+    if client:
+        lone.session.open_stream(grpc.request_headers("/a/b", "node", [], None))
+    else:
+        lone.receive(lone.frames.request(1))
+    lone.session.release(1, completed=False)
+    assert flood(lone, [make(lone.frames)] * FLOOD) <= budgets.IDLE_FRAMES.burst
+
+
+def test_data_on_its_way_when_a_stream_is_given_up_is_honest():
+    lone = Lone(stream_window_bytes=1_000_000, connection_window_bytes=1_000_000).greet()
+    for stream_id in range(1, 201, 2):
+        lone.receive(lone.frames.request(stream_id))
+        lone.session.release(stream_id, completed=False)
+        for _ in range(8):
+            lone.receive(lone.frames.data(stream_id, b"x" * 1000))
+    lone.receive(lone.frames.request(201) + lone.frames.data(201, b"y" * 16_000))
+    assert lone.session.is_open(201)
+
+
+def test_a_flood_of_informational_responses_is_stopped():
+    lone = Lone(client=True).greet()
+    lone.session.open_stream(grpc.request_headers("/a/b", "node", [], None))
+    informational = lone.frames.headers(1, [(":status", "103")])
+    assert flood(lone, [informational] * FLOOD) <= budgets.IDLE_FRAMES.burst
 
 
 def test_a_ping_flood_queues_little_output():

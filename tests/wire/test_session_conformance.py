@@ -193,6 +193,8 @@ ALLOWED = {
     "6.2 HEADERS with priority": lambda f: f.raw(
         1, 0x25, 1, b"\x00\x00\x00\x03\x10" + f.encoder.encode(REQUEST)
     ),
+    "5.5 ALTSVC (RFC 7838)": lambda f: f.raw(0xA, 0, 0, b"\x00\x01ah2=:1"),
+    "5.5 PRIORITY_UPDATE (RFC 9218)": lambda f: f.raw(0x10, 0, 0, b"\x00\x00\x00\x01u=1"),
     "6.5 empty SETTINGS": lambda f: f.settings(),
     "6.5.2 an unknown setting": lambda f: f.settings({0xFF: 1}),
     "6.7 PING ACK to no PING": lambda f: f.ping(ack=True),

@@ -24,7 +24,9 @@ class Rate:
 RESETS = Rate(1000, 33)
 """Streams that end by a reset, whoever sent it (nghttp2's own defaults since CVE-2023-44487)."""
 IDLE_FRAMES = Rate(2000, 200)
-"""Frames without payload: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, unknown ones, empty DATA."""
+"""Frames without payload (PING, SETTINGS, WINDOW_UPDATE, PRIORITY, GOAWAY, unknown ones, empty
+DATA, informational responses) and whatever comes on a stream that is gone: as much as can be on its
+way when it is given up."""
 SETTINGS = Rate(50, 1)
 """SETTINGS frames: each may change every stream's window, and each is answered."""
 

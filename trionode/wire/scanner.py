@@ -50,8 +50,8 @@ class FrameScanner:
     Args:
         limits: what a frame may be.
         server: whether the client preface comes first.
-        on_frame: called with type, flags and length of each frame as its header is seen; may raise
-            ProtocolError.
+        on_frame: called with type, flags, length and stream id of each frame as its header is seen;
+            may raise ProtocolError.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class FrameScanner:
     )
 
     def __init__(
-        self, limits: FrameLimits, *, server: bool, on_frame: Callable[[int, int, int], None]
+        self, limits: FrameLimits, *, server: bool, on_frame: Callable[[int, int, int, int], None]
     ) -> None:
         self._limits = limits
         self._on_frame = on_frame
@@ -146,7 +146,7 @@ class FrameScanner:
             raise ProtocolError("a SETTINGS ACK with a payload", h2_code=_FRAME_SIZE_ERROR)
         if self._block_stream or kind in (HEADERS, PUSH_PROMISE):
             self._see_header_block(kind, flags, length, stream_id)
-        self._on_frame(kind, flags, length)
+        self._on_frame(kind, flags, length, stream_id)
         self._payload_left = length
         if kind != GOAWAY:
             return False

@@ -82,6 +82,7 @@ class Session:
         self._dispatch: dict[type[h2.events.Event], Callable[..., None]] = {
             h2.events.RequestReceived: self._on_request,
             h2.events.ResponseReceived: self._on_response,
+            h2.events.InformationalResponseReceived: self._on_informational,
             h2.events.TrailersReceived: self._on_trailers,
             h2.events.DataReceived: self._on_data,
             h2.events.StreamEnded: self._on_ended,
@@ -147,12 +148,15 @@ class Session:
         self.fail(code, text)
         raise ProtocolError(text, h2_code=code)
 
-    def _see_frame(self, kind: int, flags: int, length: int) -> None:
+    def _see_frame(self, kind: int, flags: int, length: int, stream_id: int) -> None:
         """Charge a frame to the budgets as its header is seen."""
         if kind == scanning.DATA:
-            if length or flags & scanning.END_STREAM:
+            if (length or flags & scanning.END_STREAM) and not self._is_gone(stream_id):
                 return
-        elif kind in (scanning.HEADERS, scanning.CONTINUATION, scanning.GOAWAY):
+        elif kind == scanning.HEADERS:
+            if not self._is_gone(stream_id):
+                return
+        elif kind == scanning.CONTINUATION:
             return
         elif kind == scanning.RST_STREAM:
             if not self._client:
@@ -161,6 +165,12 @@ class Session:
         elif kind == scanning.SETTINGS and not flags & scanning.ACK:
             self._settings.spend(self._now)
         self._idle_frames.spend(self._now)
+
+    def _is_gone(self, stream_id: int) -> bool:
+        """Whether nobody here owns the stream any more: h2 answers each frame with a reset."""
+        h2 = self._h2
+        known = h2.highest_outbound_stream_id if self._client else h2.highest_inbound_stream_id
+        return stream_id <= known and stream_id not in self._owned
 
     def _on_request(self, event: h2.events.RequestReceived) -> None:
         stream_id = event.stream_id
@@ -179,6 +189,10 @@ class Session:
         if event.stream_id in self._owned:
             self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
             self._events.append(happened.HeadersArrived(event.stream_id, event.headers))
+
+    def _on_informational(self, _event: h2.events.InformationalResponseReceived) -> None:
+        # A server may send any number of these, and gRPC has no use for one.
+        self._idle_frames.spend(self._now)
 
     def _on_trailers(self, event: h2.events.TrailersReceived) -> None:
         if event.stream_id in self._owned:
