@@ -1,0 +1,229 @@
+"""Simulated consumers: good ones, slow, nacking, silent and dying ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trionode.routing import effects, events
+from trionode.routing.model import Shape
+
+if TYPE_CHECKING:
+    from trionode.simulation.generator import Generator
+    from trionode.simulation.node import SimulatedNode
+    from trionode.simulation.world import World
+
+LATENCY_S = 0.0003
+AGAIN_S = 0.5
+SHAPE = Shape("json", "")
+NOTHING_FREE = 1 << 20
+"""Byte allowance of a window: what is pushed here is small."""
+
+
+@attrs.frozen
+class Habit:
+    """How a consumer behaves: seconds per delivery frame, and of 1,000 settles how many are what.
+
+    The rest is acknowledged. `silent`: it never settles.
+    """
+
+    work_s: float
+    nacks: int = 0
+    rejects: int = 0
+    returns: int = 0
+    replaces: int = 0
+    silent: bool = False
+
+
+GOOD = Habit(0.01)
+HABITS = (
+    GOOD,
+    Habit(0.02),
+    Habit(0.3),
+    Habit(0.03, nacks=300),
+    Habit(0.03, nacks=30, rejects=3, returns=30, replaces=30),
+    Habit(0.5, silent=True),
+)
+
+
+class Consumer:
+    """One client with one subscription to some types."""
+
+    def __init__(
+        self,
+        world: World,
+        generator: Generator,
+        node: SimulatedNode,
+        keys: tuple[str, ...],
+        credit: int,
+        habit: Habit = GOOD,
+    ) -> None:
+        self._world = world
+        self._generator = generator
+        self.node = node
+        self.keys = keys
+        self.credit = credit
+        self.habit = habit
+        self.stream = 0
+        self.closed = False
+        self.subscription = 0
+        self.handled = 0
+        self._delivered = 0
+        self._number = 0
+
+    # --- the stream ----------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open a stream and subscribe."""
+        if self.stream or self.closed:
+            return
+        if not self.node.up or self.node.draining or self.node.leaving:
+            if self._generator.chance(0.3):
+                self.node = self._world.any_node(self._generator) or self.node
+            self._world.scheduler.after(AGAIN_S, self.connect)
+            return
+        self.stream = self._world.network.handle()
+        self.node.streams[self.stream] = self
+        self._say(events.ConsumerCame(self.stream))
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self.subscription += 1
+        self._delivered = 0
+        self._say(
+            events.Subscribed(
+                self.stream, self.subscription, self.keys, self.credit, NOTHING_FREE
+            )
+        )
+
+    def _say(self, event: object) -> None:
+        self._world.scheduler.after(LATENCY_S, self._arrive, self.node, event)
+
+    def _arrive(self, node: SimulatedNode, event: Any) -> None:
+        if node.paused:
+            node.inbox.append((self._arrive, (node, event)))
+        elif event.stream in node.streams:
+            node.turn(event)
+            if type(event) is events.ConsumerGone:
+                node.streams.pop(event.stream, None)
+
+    def resubscribe(self) -> None:
+        """End the subscription and begin another one."""
+        if self.stream:
+            self._say(events.Unsubscribed(self.stream, self.subscription))
+            self._subscribe()
+
+    def set_credit(self, credit: int) -> None:
+        """Another window for the same subscription."""
+        self.credit = credit
+        if self.stream:
+            self._say(
+                events.Subscribed(
+                    self.stream, self.subscription, self.keys, credit, NOTHING_FREE
+                )
+            )
+
+    def close(self) -> None:
+        """Leave in order and for good."""
+        self.closed = True
+        self._leave(0.0, died=False)
+
+    def die(self, notice_s: float) -> None:
+        """Die; the node notices in time, and the process is started again."""
+        if self.stream:
+            self._leave(notice_s, died=True)
+            self._world.scheduler.after(AGAIN_S * 2 * self._generator.unit(), self.connect)
+
+    def _leave(self, notice_s: float, *, died: bool) -> None:
+        if self.stream:
+            gone = events.ConsumerGone(self.stream, died)
+            self._world.scheduler.after(LATENCY_S + notice_s, self._arrive, self.node, gone)
+            self.stream = 0
+
+    def node_died(self) -> None:
+        """The connection is gone with the node."""
+        if self.stream and self.stream not in self.node.streams:
+            self.stream = 0
+            self._world.scheduler.after(AGAIN_S, self.connect)
+
+    def node_drains(self) -> None:
+        """The node asked to go elsewhere: finish what there is, then go."""
+        stream = self.stream
+        self._world.scheduler.after(1.0, self._move_on, stream)
+
+    def _move_on(self, stream: int) -> None:
+        if stream and stream == self.stream:
+            self._leave(0.0, died=False)
+            self.node = self._world.any_node(self._generator) or self.node
+            self.connect()
+
+    # --- deliveries ----------------------------------------------------------------------------
+
+    def told(self, effect: Any) -> None:
+        """The node sends something."""
+        if type(effect) is effects.Deliver and effect.stream == self.stream:
+            batch = [(item.id, item.attempt) for item in effect.objects]
+            self._world.scheduler.after(
+                LATENCY_S, self._received, self.stream, effect.subscription, batch
+            )
+
+    def _received(self, stream: int, subscription: int, batch: list[tuple[int, int]]) -> None:
+        if stream != self.stream or subscription != self.subscription:
+            return
+        self._delivered += len(batch)
+        if self._world.consumers_die:
+            started = self._delivered - self._generator.below(len(batch) + 1)
+            self._say(events.Started(stream, subscription, started))
+        if self.habit.silent:
+            return
+        work_s = self.habit.work_s * self._generator.between(0.5, 1.5)
+        self._world.scheduler.after(work_s, self._finish, stream, batch)
+
+    def _finish(self, stream: int, batch: list[tuple[int, int]]) -> None:
+        if stream != self.stream:
+            return
+        self.handled += len(batch)
+        if self.habit == GOOD:
+            self._settle("ack", batch)
+            return
+        groups: dict[str, list[tuple[int, int]]] = {}
+        for lease in batch:
+            groups.setdefault(self._action(), []).append(lease)
+        for action, leases in groups.items():
+            self._settle(action, leases)
+
+    def _action(self) -> str:
+        draw, habit = self._generator.below(1000), self.habit
+        for action, share in (
+            ("nack", habit.nacks),
+            ("reject", habit.rejects),
+            ("return", habit.returns),
+            ("replace", habit.replaces),
+        ):
+            if draw < share:
+                return action
+            draw -= share
+        return "ack"
+
+    def _settle(self, action: str, leases: list[tuple[int, int]]) -> None:
+        self._number += 1
+        ids = [id_ for id_, _ in leases]
+        attempts = [attempt for _, attempt in leases]
+        delay_s = None
+        if action == "nack":
+            delay_s = self._generator.pick((None, 0.0, 0.2))
+        payloads = [b"r%d" % self._generator.below(1 << 30) for _ in ids]
+        self._say(
+            events.Settled(
+                self.stream,
+                self._number,
+                action,
+                ids,
+                attempts,
+                delay_s,
+                "it did not work" if action == "nack" else "",
+                payloads if action == "replace" else [],
+                SHAPE if action == "replace" else None,
+            )
+        )

@@ -1,0 +1,108 @@
+"""All checkers of I1-I9, put together: what is looked at after every event, and what in samples.
+
+Each invariant is checked in one place: I1, I6, G3 and G5 by the ledger; I3 and I4 by the moves;
+I7 and I8 by the books; I2 and I9 here; I5 at the end of a run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trionode.routing import effects, events
+from trionode.routing.model import State
+from trionode.simulation.books import check_sums, recount
+from trionode.simulation.ledger import InvariantBroken, Ledger
+from trionode.simulation.moves import Moves
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trionode.routing.effects import Effect
+    from trionode.routing.options import RoutingOptions
+    from trionode.simulation.host import Host
+
+SAMPLE_SUMS = 64
+"""With sampling, the sums of a node are checked after so many of its events."""
+SAMPLE_RECOUNT = 8192
+RECOUNT_EVERY = 256
+"""How often a node's objects are all counted anew, which costs as much as it holds."""
+
+_CUSTODY = (
+    effects.Keep,
+    effects.Forget,
+    effects.Deliver,
+    effects.LoseLeases,
+    effects.MarkOffered,
+    effects.SendOffer,
+)
+
+
+class Invariants:
+    """Sees every event of every node.
+
+    Args:
+        options: what the brains run with.
+        hosts: all nodes by index, also those that come later.
+        every: check all at every event; else only the ledger is exact and the rest sampled.
+        calm: no fault of any kind is simulated, so that I2 must hold.
+    """
+
+    def __init__(
+        self, options: RoutingOptions, hosts: Sequence[Host], *, every: bool, calm: bool
+    ) -> None:
+        self._hosts = hosts
+        self.ledger = Ledger(options.max_attempts)
+        self.moves = Moves()
+        self.checks = 0
+        self._calm = calm
+        self._sums_mask = 1 if every else SAMPLE_SUMS
+        self._recount_mask = RECOUNT_EVERY if every else SAMPLE_RECOUNT
+
+    def node_started(self, host: Host, now: float) -> None:
+        """A life of a node begins."""
+        self.ledger.node_started(host)
+        self.moves.node_started(host, now)
+
+    def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
+        """A brain took an event; raises `InvariantBroken` if that must not have happened."""
+        kind = type(event)
+        if kind is events.Recovered:
+            return
+        if out:
+            self.ledger.observe(host, event, out)
+        elif kind is not events.Tick:
+            self.ledger.observe(host, event, out)
+        self.moves.observe(host, event, out, now)
+        if kind is events.LinkDown:
+            self._check_undisturbed(out)
+        if self._calm and kind is events.OfferCame:
+            self._check_holders(event)  # type: ignore[arg-type]  # checked in the line before
+        turns = host.turns
+        assert host.brain is not None
+        if turns % self._sums_mask == 0:
+            self.checks += 1
+            check_sums(host.brain, len(self.ledger.held[host.index]))
+        if turns % self._recount_mask == 0:
+            recount(host.brain)
+
+    @staticmethod
+    def _check_undisturbed(out: list[Effect]) -> None:
+        """I9: the end of a link, as by a crash, moves no object."""
+        for effect in out:
+            if isinstance(effect, _CUSTODY):
+                raise InvariantBroken("I9", f"a lost link caused {type(effect).__name__}")
+
+    def _check_holders(self, event: events.OfferCame) -> None:
+        """I2: without faults an object has one holder, or a giver and its receiver."""
+        for id_ in event.ids:
+            holders = self.ledger.fates[id_].holders
+            if len(holders) < 2:
+                continue
+            staying = [each for each in holders if not self._moves_away(each, id_)]
+            if len(holders) > 2 or len(staying) > 1:
+                raise InvariantBroken("I2", f"in the custody of nodes {holders}", id_)
+
+    def _moves_away(self, index: int, id_: int) -> bool:
+        brain = self._hosts[index].brain
+        assert brain is not None
+        return brain.context.custody.objects[id_].state == State.TRANSFERRING

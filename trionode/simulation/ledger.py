@@ -1,0 +1,319 @@
+"""The end-to-end ledger: what became of every object, kept outside the nodes.
+
+It believes nothing that a brain says of itself. It sees what was sent to the nodes and what they
+put out, and derives from that who has custody, who has a lease, and what must not happen (I1, I6,
+G3). It must never change anything in the simulation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trionode.routing import effects, events
+from trionode.simulation.leases import LeaseBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from trionode.routing.effects import Effect
+    from trionode.simulation.host import Host
+
+
+class InvariantBroken(Exception):  # noqa: N818  # the name of what happened, not an error of ours
+    """An invariant of design section 5 does not hold; `object_id` is the object concerned, or 0."""
+
+    def __init__(self, name: str, text: str, object_id: int = 0) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
+        self.object_id = object_id
+
+
+@attrs.define(eq=False)
+class Fate:
+    """What became of one object.
+
+    `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
+    `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
+    delivery must carry. `contents` are what its payload may be, by version; the last is current.
+    """
+
+    type: str
+    contents: list[bytes]
+    acknowledged: bool = False
+    holders: list[int] = attrs.field(factory=list)
+    deliveries: int = 0
+    settled: int = 0
+    expired: bool = False
+    dead: bool = False
+    lost: str = ""
+    transfers: int = 0
+    attempt: int = 1
+    deadline: float | None = None
+    excuses: list[str] = attrs.field(factory=list)
+
+    def excuse(self, reason: str) -> None:
+        """Allow a duplicate from now on."""
+        if reason not in self.excuses:
+            self.excuses.append(reason)
+
+    @property
+    def over(self) -> bool:
+        """Whether custody of it has come to an end that a user may see."""
+        return bool(self.settled or self.expired or self.lost)
+
+
+class Ledger:
+    """All fates, and what follows for each node.
+
+    Args:
+        max_attempts: after which a failed object must be a dead letter.
+    """
+
+    def __init__(self, max_attempts: int) -> None:
+        self.fates: dict[int, Fate] = {}
+        self.leases: dict[int, LeaseBook] = {}
+        self.held: dict[int, dict[int, None]] = {}
+        self.unsaved: dict[int, dict[int, None]] = {}
+        """By node: what left its custody and may come back if it crashes now."""
+        self.counts: dict[str, int] = {}
+        self.duplicates: dict[str, int] = {}
+        self._max_attempts = max_attempts
+        self._seen: dict[type, Callable[[Host, object, Any], None]] = {
+            effects.Keep: self._kept,
+            effects.Forget: self._forgot,
+            effects.Deliver: self._delivered,
+            effects.LoseLeases: self._lost_leases,
+            effects.SendOffer: self._offered,
+        }
+        self._doors: dict[type, Callable[[Host, Fate, int], None]] = {
+            events.Settled: self._left_settled,
+            events.OfferAnswered: self._left_transferred,
+            events.Tick: self._left_expired,
+        }
+
+    def count(self, what: str, more: int = 1) -> None:
+        """Add to a figure of the report."""
+        self.counts[what] = self.counts.get(what, 0) + more
+
+    # --- lives of nodes ------------------------------------------------------------------------
+
+    def node_started(self, host: Host) -> None:
+        """A life begins: its custody must be what its disk has kept."""
+        assert host.brain is not None
+        held = self.held.setdefault(host.index, {})
+        self.leases[host.index] = LeaseBook()
+        self.unsaved[host.index] = {}
+        found = host.brain.context.custody.objects
+        if len(found) != len(held) or any(id_ not in found for id_ in held):
+            missing = next((id_ for id_ in held if id_ not in found), 0)
+            raise InvariantBroken(
+                "I1", f"node {host.index} did not recover what its disk has", missing
+            )
+
+    def node_crashed(self, host: Host, kept: Iterable[int], reason: str) -> None:
+        """A node is down and `kept` is on its disk; what it held in memory only is gone.
+
+        Whatever it had, or had let go of without its disk knowing, may be duplicated by that.
+        """
+        index = host.index
+        held = self.held.get(index, {})
+        for id_ in (*held, *self.unsaved.get(index, {})):
+            self.fates[id_].excuse(reason)
+        now_held = dict.fromkeys(kept)
+        for id_ in held:
+            if id_ not in now_held:
+                self.fates[id_].holders.remove(index)
+        for id_ in now_held:
+            fate = self.fates[id_]
+            fate.excuse(reason)
+            if id_ not in held:
+                fate.holders.append(index)
+        self.held[index] = now_held
+        self.leases[index] = LeaseBook()
+        self.unsaved[index] = {}
+        for id_ in held:
+            if id_ not in now_held:
+                self._check_kept(id_, self.fates[id_], exempt="" if host.disk else "memory")
+
+    def disk_lost(self, host: Host) -> None:
+        """A dead node's disk is gone as well: what only it had is lost, and that is nobody's bug.
+
+        Others may still have copies on offer to it.
+        """
+        held, self.held[host.index] = self.held.get(host.index, {}), {}
+        for id_ in held:
+            fate = self.fates[id_]
+            fate.holders.remove(host.index)
+            fate.excuse("a disk was lost")
+            self._check_kept(id_, fate, exempt="disk")
+
+    def _check_kept(self, id_: int, fate: Fate, exempt: str = "") -> None:
+        """I1: an acknowledged object has a holder or came to its end."""
+        if fate.holders or fate.over or not fate.acknowledged:
+            return
+        if not exempt:
+            raise InvariantBroken("I1", "an acknowledged object is in nobody's custody", id_)
+        fate.lost = exempt
+        self.count(f"lost with {exempt}")
+
+    # --- producers -----------------------------------------------------------------------------
+
+    def attempted(self, id_: int, type_: str, payload: bytes, deadline: float | None) -> None:
+        """A producer sends an object for the first time."""
+        self.fates[id_] = Fate(type_, [payload], deadline=deadline)
+
+    def acknowledged(self, ids: Iterable[int]) -> None:
+        """A node has told the producer that custody of these is taken."""
+        for id_ in ids:
+            fate = self.fates[id_]
+            fate.acknowledged = True
+            self._check_kept(id_, fate)
+
+    # --- what a brain does ---------------------------------------------------------------------
+
+    def observe(self, host: Host, event: object, out: list[Effect]) -> None:
+        """A brain took an event and answered with these effects."""
+        kind = type(event)
+        if kind is events.Settled:
+            self._settling(host, event, out)  # type: ignore[arg-type]  # checked in the line before
+        elif kind is events.ConsumerGone or kind is events.Unsubscribed:
+            self._leases_end(host, event)
+        elif kind is events.Started:
+            self.leases[host.index].started(event.stream, event.subscription, event.count)  # type: ignore[attr-defined]  # as above
+        seen = self._seen
+        for effect in out:
+            handler = seen.get(type(effect))
+            if handler is not None:
+                handler(host, event, effect)
+
+    def _kept(self, host: Host, event: object, effect: effects.Keep) -> None:
+        index, held = host.index, self.held[host.index]
+        for item in effect.objects:
+            if item.id not in held:
+                if not effect.fresh:
+                    raise InvariantBroken("I1", f"node {index} keeps what it has not", item.id)
+                held[item.id] = None
+                fate = self.fates[item.id]
+                fate.holders.append(index)
+                if type(event) is events.OfferCame:
+                    fate.transfers += 1
+                    self.count("transfers")
+            details = item.details
+            if details is not None and not effect.fresh:
+                fate = self.fates[item.id]
+                if "possibly_duplicate" in details:
+                    fate.excuse("an offer in doubt was given up")
+                fate.dead = fate.dead or "dead" in details
+
+    def _forgot(self, host: Host, event: object, effect: effects.Forget) -> None:
+        index, held = host.index, self.held[host.index]
+        door = self._doors.get(type(event))
+        unsaved = self.unsaved[index]
+        for id_ in effect.ids:
+            if id_ not in held:
+                raise InvariantBroken("I1", f"node {index} forgets what it has not", id_)
+            del held[id_]
+            fate = self.fates[id_]
+            fate.holders.remove(index)
+            unsaved[id_] = None
+            if door is None:
+                raise InvariantBroken("I1", f"forgotten in {type(event).__name__}", id_)
+            door(host, fate, id_)
+            self._check_kept(id_, fate)
+
+    def _left_settled(self, _host: Host, fate: Fate, id_: int) -> None:
+        fate.settled += 1
+        self.count("settled")
+        if fate.settled > 1:
+            self._duplicate(fate, id_, "settled twice")
+
+    def _left_transferred(self, _host: Host, _fate: Fate, _id: int) -> None:
+        self.count("handed over")
+
+    def _left_expired(self, _host: Host, fate: Fate, id_: int) -> None:
+        if fate.deadline is None:
+            raise InvariantBroken("G2", "an object without a deadline expired", id_)
+        fate.expired = True
+        self.count("expired")
+
+    def _duplicate(self, fate: Fate, id_: int, what: str) -> None:
+        if not fate.excuses:
+            raise InvariantBroken("G3", f"{what} without a fault that allows it", id_)
+        for reason in fate.excuses:
+            key = f"{what}: {reason}"
+            self.duplicates[key] = self.duplicates.get(key, 0) + 1
+
+    # --- leases --------------------------------------------------------------------------------
+
+    def _delivered(self, host: Host, _event: object, effect: effects.Deliver) -> None:
+        book = self.leases[host.index]
+        held = self.held[host.index]
+        for item in effect.objects:
+            id_ = item.id
+            fate = self.fates[id_]
+            if id_ not in held:
+                raise InvariantBroken("I6", f"node {host.index} leases what it has not", id_)
+            if not book.grant(id_, effect.stream, effect.subscription, item.attempt):
+                raise InvariantBroken("I6", f"leased twice at node {host.index}", id_)
+            fate.deliveries += 1
+            if fate.settled or any(
+                id_ in self.leases[other].valid for other in fate.holders if other != host.index
+            ):
+                self._duplicate(fate, id_, "delivered twice")
+            self._check_delivery(fate, id_, item)
+
+    def _check_delivery(self, fate: Fate, id_: int, item: Any) -> None:
+        if fate.excuses:
+            fate.attempt = item.attempt
+            if item.payload not in fate.contents:
+                raise InvariantBroken("I1", "delivered with the content of another", id_)
+            return
+        if item.attempt != fate.attempt:
+            raise InvariantBroken("G5", f"attempt {item.attempt} is not {fate.attempt}", id_)
+        if item.payload != fate.contents[-1]:
+            raise InvariantBroken("I1", "delivered with a content that was replaced", id_)
+
+    def _lost_leases(self, host: Host, _event: object, effect: effects.LoseLeases) -> None:
+        for id_, attempt in effect.leases:
+            if not self.leases[host.index].end(id_, effect.stream, attempt):
+                raise InvariantBroken("I6", "a lease that was not valid is taken back", id_)
+
+    def _leases_end(self, host: Host, event: Any) -> None:
+        subscription = getattr(event, "subscription", None)
+        died = getattr(event, "died", False)
+        for id_, counted in self.leases[host.index].end_stream(event.stream, subscription):
+            if died and counted:
+                self._failed(self.fates[id_])
+
+    def _failed(self, fate: Fate) -> None:
+        fate.attempt = min(fate.attempt + 1, self._max_attempts)
+
+    def _settling(self, host: Host, event: events.Settled, out: list[Effect]) -> None:
+        """I6: exactly the settles under a valid lease change something."""
+        answers = [effect for effect in out if type(effect) is effects.AnswerSettle]
+        refused = {(id_, attempt) for answer in answers for id_, attempt, _ in answer.refused}
+        book = self.leases[host.index]
+        attempts = event.attempts or [1] * len(event.ids)
+        for index, (id_, attempt) in enumerate(zip(event.ids, attempts, strict=True)):
+            valid = book.end(id_, event.stream, attempt)
+            if valid == ((id_, attempt) in refused):
+                word = "refused" if valid else "accepted"
+                raise InvariantBroken("I6", f"a settle was {word} wrongly", id_)
+            if not valid:
+                self.count("settles refused")
+                continue
+            fate = self.fates[id_]
+            self.count(f"settles by {event.action}")
+            if event.action == "nack":
+                self._failed(fate)
+            elif event.action == "replace":
+                fate.attempt = 1
+                fate.contents.append(event.payloads[index])
+
+    def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
+        self.count("offers")
+        self.count("objects offered", len(effect.objects))

@@ -1,0 +1,177 @@
+"""Simulated producers: they push in runs, and push again what was not acknowledged (R11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trionode.ids import object_id
+from trionode.routing import effects, events
+from trionode.routing.model import Shape
+
+if TYPE_CHECKING:
+    from trionode.simulation.generator import Generator
+    from trionode.simulation.node import SimulatedNode
+    from trionode.simulation.world import World
+
+LATENCY_S = 0.0003
+WINDOW = 256
+"""Pushes a producer has open at most."""
+AGAIN_S = 0.5
+"""How long a producer waits before it connects again."""
+SHAPE = Shape("json", "")
+
+
+class Producer:
+    """One client that pushes objects of one type, with sequences from 1.
+
+    What it pushes again goes in the runs in which it went the first time.
+    """
+
+    def __init__(
+        self, world: World, generator: Generator, number: int, node: SimulatedNode
+    ) -> None:
+        self._world = world
+        self._generator = generator
+        self.id = (generator.bits() << 16 | number) & ((1 << 80) - 1)
+        self.type = world.types[number % len(world.types)]
+        self.node = node
+        self.stream = 0
+        self.open: dict[int, tuple[bytes, tuple[tuple[str, float], ...]]] = {}
+        """Sequence -> payload and times of what is not acknowledged."""
+        self._next = 1
+        self._first_at: dict[int, str] = {}
+        self._streams = 0
+
+    # --- pushing -------------------------------------------------------------------------------
+
+    def push(self, count: int) -> int:
+        """Push so many new objects, or fewer if too many are open; returns how many."""
+        count = min(count, WINDOW - len(self.open))
+        if count <= 0:
+            return 0
+        first, world = self._next, self._world
+        self._next += count
+        for sequence in range(first, first + count):
+            times, deadline = self._times()
+            payload = b"%d-%d" % (self.id & 0xFFFF, sequence)
+            self.open[sequence] = (payload, times)
+            world.invariants.ledger.attempted(
+                object_id(self.id, sequence), self.type, payload, deadline
+            )
+        if self.stream:
+            self._send(first, count)
+        return count
+
+    def _times(self) -> tuple[tuple[tuple[str, float], ...], float | None]:
+        """Now and then an object that must wait, or that expires; as points in simulated time."""
+        draw = self._generator.below(64)
+        now = self._world.scheduler.time
+        if draw == 0:
+            return (("due", now + self._generator.between(0.1, 5.0)),), None
+        if draw == 1:
+            deadline = now + self._generator.between(0.5, 30.0)
+            return (("deadline", deadline),), deadline
+        return (), None
+
+    def _send(self, first: int, count: int) -> None:
+        floor = min(self.open, default=self._next) - 1
+        frame = (self.stream, first, count, floor)
+        self._world.scheduler.after(LATENCY_S, self._arrive, self.node, *frame)
+
+    def _arrive(
+        self, node: SimulatedNode, stream: int, first: int, count: int, floor: int
+    ) -> None:
+        if node.paused:
+            node.inbox.append((self._arrive, (node, stream, first, count, floor)))
+            return
+        if stream not in node.streams or node.draining:
+            return
+        now, time = node.now(), self._world.scheduler.time
+        payloads = []
+        details: dict[int, dict[str, Any]] = {}
+        for index in range(count):
+            payload, times = self._sent(first + index)
+            payloads.append(payload)
+            if times:
+                details[index] = {name: now + max(0.0, at - time) for name, at in times}
+            self._note_node(first + index, node)
+        node.turn(
+            events.Pushed(stream, self.id, first, self.type, SHAPE, payloads, floor, details)
+        )
+
+    def _sent(self, sequence: int) -> tuple[bytes, tuple[tuple[str, float], ...]]:
+        """What was sent under a number, also if it was acknowledged since on another stream."""
+        return self.open.get(sequence) or (b"%d-%d" % (self.id & 0xFFFF, sequence), ())
+
+    def _note_node(self, sequence: int, node: SimulatedNode) -> None:
+        before = self._first_at.setdefault(sequence, node.host.node)
+        if before != node.host.node:
+            fate = self._world.invariants.ledger.fates[object_id(self.id, sequence)]
+            fate.excuse("pushed to another node")
+
+    # --- the stream ----------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open a stream to the node, or to another one if it is away, and push what is open."""
+        if self.stream:
+            return
+        if not self.node.up or self.node.draining or self.node.leaving:
+            if self._generator.chance(0.3):
+                self.node = self._world.any_node(self._generator) or self.node
+            self._world.scheduler.after(AGAIN_S, self.connect)
+            return
+        self.stream = self._world.network.handle()
+        self.node.streams[self.stream] = self
+        self._streams += 1
+        for first, count in _runs(self.open):
+            self._send(first, count)
+
+    def disconnect(self, *, elsewhere: bool) -> None:
+        """Lose the stream. What was sent on it may still be read; what was answered is not."""
+        if not self.stream:
+            return
+        stream, node = self.stream, self.node
+        self.stream = 0
+        self._world.scheduler.after(
+            self._generator.between(0.0, 1.0), lambda: node.streams.pop(stream, None)
+        )
+        if elsewhere:
+            self.node = self._world.any_node(self._generator) or self.node
+        self._world.scheduler.after(AGAIN_S * self._generator.unit(), self.connect)
+
+    def node_died(self) -> None:
+        """The connection is gone with the node."""
+        self.stream = 0
+        self._world.scheduler.after(AGAIN_S, self.connect)
+
+    def node_drains(self) -> None:
+        """The node asked to go elsewhere."""
+        self.disconnect(elsewhere=True)
+
+    def told(self, effect: Any) -> None:
+        """The node acknowledges pushes."""
+        assert type(effect) is effects.AcknowledgePush
+        ids = [
+            object_id(self.id, sequence)
+            for first, count in effect.sequences
+            for sequence in range(first, first + count)
+        ]
+        self._world.invariants.ledger.acknowledged(ids)
+        if effect.stream == self.stream:
+            self._world.scheduler.after(LATENCY_S, self._acknowledged, effect)
+
+    def _acknowledged(self, effect: effects.AcknowledgePush) -> None:
+        if effect.stream == self.stream:
+            for first, count in effect.sequences:
+                for sequence in range(first, first + count):
+                    self.open.pop(sequence, None)
+
+
+def _runs(sequences: dict[int, Any]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if runs and runs[-1][0] + runs[-1][1] == sequence and runs[-1][1] < 64:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((sequence, 1))
+    return runs
