@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from hyperframe.frame import DataFrame, HeadersFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, WindowUpdateFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
@@ -36,6 +36,25 @@ async def test_a_call_that_is_not_read_holds_its_peer_back_and_no_other_call():
             call.send(b"y" * 100_000)
             assert await call.receive() == b"y" * 100_000
         assert stalled.unsent_bytes == 1_000_005 - 65_535
+
+
+def test_by_default_it_takes_many_calls_that_are_not_read_to_starve_the_others():
+    options = ConnectionOptions()
+    assert options.connection_window_bytes >= 8 * options.stream_window_bytes
+
+
+async def test_a_flood_of_empty_messages_for_a_handler_that_does_not_read_is_held_back():
+    # Every message costs memory of its own, five bytes of window or not.
+    async def idle(_call) -> None:
+        await trio.sleep_forever()
+
+    async with raw_client({PATH: Route(idle)}, options=SMALL) as served:
+        frames = served.peer.frames
+        await served.peer.send(frames.request(1, PATH))
+        await served.peer.send(*[frames.data(1, bytes(5 * 1000))] * 13)
+        assert of_kind(await served.peer.settled(), WindowUpdateFrame) == []
+        await served.peer.send(frames.data(1, bytes(5 * 1000)))
+        assert (await served.peer.until(GoAwayFrame)).error_code == 3
 
 
 async def test_handlers_that_never_read_cost_the_connection_nothing():

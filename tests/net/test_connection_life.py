@@ -15,7 +15,7 @@ from hyperframe.frame import (
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
 from tests.support.connections import RawPeer, connected, raw_client, raw_server
-from tests.support.frames import of_kind
+from tests.support.frames import FrameFactory, of_kind
 from trionode.errors import ConnectError, ConnectionLost
 from trionode.net.connection import Connection
 from trionode.net.options import ConnectionOptions
@@ -88,6 +88,40 @@ async def test_a_client_that_stops_inside_the_preface_runs_out_of_time(autojump_
     assert "no HTTP/2 greeting" in server.end_reason
 
 
+async def test_a_client_that_dribbles_the_preface_runs_out_of_time(autojump_clock):
+    # Each byte in good time, all of them too late.
+    one, other = memory_stream_pair()
+    server = Connection(one, routes=HOLD, peer="slow")
+
+    async def dribble() -> None:
+        for byte in FrameFactory().preface():
+            await other.send_all(bytes([byte]))
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dribble)
+        await server.run()
+        nursery.cancel_scope.cancel()
+    assert "no HTTP/2 greeting" in server.end_reason
+
+
+async def test_a_header_block_that_is_dribbled_runs_out_of_time(autojump_clock):
+    async with raw_client(HOLD) as served:
+        frames = served.peer.frames
+
+        async def dribble() -> None:
+            await served.peer.send(frames.raw(1, 0, 1, b""))
+            while True:
+                await trio.sleep(1)
+                await served.peer.send(frames.continuation(1, b"\x83"))
+
+        served.nursery.start_soon(dribble)
+        goaway = await served.peer.until(GoAwayFrame)
+        assert goaway.error_code == 1
+        assert b"header block" in goaway.additional_data
+        assert 10 < trio.current_time() <= 15  # looked at every five seconds
+
+
 async def test_a_client_that_says_only_the_preface_runs_out_of_time(autojump_clock):
     async with raw_client(HOLD, greet=False) as served:
         await served.peer.send(served.peer.frames.preface()[:24])
@@ -149,6 +183,18 @@ async def test_a_ping_measures_the_round_trip():
         assert ends.client.rtt_s is None
         assert await ends.client.ping() >= 0
         assert ends.client.rtt_s is not None
+
+
+async def test_an_answer_with_other_data_answers_no_ping():
+    async with raw_server() as served, trio.open_nursery() as nursery:
+        nursery.start_soon(served.connection.ping)
+        ping = await served.peer.until(PingFrame)
+        await served.peer.send(served.peer.frames.ping(b"whatever", ack=True))
+        await wait_all_tasks_blocked()
+        assert served.connection.rtt_s is None
+        await served.peer.send(served.peer.frames.ping(ping.opaque_data, ack=True))
+        await wait_all_tasks_blocked()
+        assert served.connection.rtt_s is not None
 
 
 async def test_a_silent_peer_gets_one_ping_and_lives_when_tcp_alone_judges(autojump_clock):
