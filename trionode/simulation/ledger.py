@@ -275,7 +275,8 @@ class Ledger:
         if item.attempt != fate.attempt:
             raise InvariantBroken("G5", f"attempt {item.attempt} is not {fate.attempt}", id_)
         if item.payload != fate.contents[-1]:
-            raise InvariantBroken("I1", "delivered with a content that was replaced", id_)
+            text = f"delivered with {item.payload!r} instead of {fate.contents[-1]!r}"
+            raise InvariantBroken("I1", text, id_)
 
     def _lost_leases(self, host: Host, _event: object, effect: effects.LoseLeases) -> None:
         for id_, attempt in effect.leases:

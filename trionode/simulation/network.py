@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DELAY_S = 0.0005
 """One way, between nodes, without the fault of slow links."""
 DIAL_AGAIN_S = 0.3
+CONNECT_MAX_S = 3.0
+"""After so long without the other's hello an attempt has failed."""
 KEEPALIVE_S = 10.0
 """After so long without a sign of life a connection is given up."""
 
@@ -39,6 +41,8 @@ class Connection:
     handles: list[int] = attrs.field(factory=lambda: [0, 0])
     last: list[float] = attrs.field(factory=lambda: [0.0, 0.0])
     held_up: tuple[list[Frame], list[Frame]] = attrs.field(factory=lambda: ([], []))
+    lives: list[int] = attrs.field(factory=list)
+    """Of the nodes at both ends when it was made: it belongs to these, and to none that follow."""
 
 
 @attrs.define(eq=False)
@@ -111,11 +115,18 @@ class Network:
         if any(line.blocked) or any(node.paused for node in line.nodes):
             self.dial(line, DIAL_AGAIN_S)
             return
-        connection = Connection(line)
+        connection = Connection(line, lives=[node.life for node in line.nodes])
+        self._scheduler.after(CONNECT_MAX_S, self._check_connected, connection)
         for end in (0, 1):
             host = line.nodes[end].host
             hello = ("hello", host.node, host.incarnation, host.disk is not None)
             self._put(connection, 1 - end, hello)
+
+    def _check_connected(self, connection: Connection) -> None:
+        """Give up a connection whose hellos did not come."""
+        if not all(connection.handles):
+            for end in (0, 1):
+                self._notice(connection, end)
 
     def _hello(self, connection: Connection, end: int, frame: Frame) -> None:
         line = connection.line
@@ -151,6 +162,8 @@ class Network:
             return
         line = connection.line
         node = line.nodes[to]
+        if node.life != connection.lives[to]:
+            return
         if node.paused:
             node.inbox.append((self._arrive, (connection, to, frame)))
             return
@@ -180,6 +193,8 @@ class Network:
     def _notice(self, connection: Connection, end: int) -> None:
         """An end sees that its connection is gone, or gives it up."""
         node = connection.line.nodes[end]
+        if node.life != connection.lives[end]:
+            return
         if node.paused:
             node.inbox.append((self._notice, (connection, end)))
             return
@@ -188,6 +203,10 @@ class Network:
         connection.open[end] = False
         connection.broken = True
         line = connection.line
+        if connection.open[1 - end]:
+            # The other end is told, or notices the silence.
+            delay_s = KEEPALIVE_S if any(line.blocked) else DELAY_S
+            self._scheduler.after(delay_s, self._notice, connection, 1 - end)
         if line.current[end] is connection:
             line.current[end] = None
         if connection.handles[end]:
@@ -202,7 +221,6 @@ class Network:
             other = line.current[1 - end]
             if other is not None:
                 self._break(other)
-                other.open[end] = False
                 delay_s = notice_max_s * self._generator.unit()
                 self._scheduler.after(delay_s, self._notice, other, 1 - end)
 
