@@ -130,6 +130,14 @@ def test_an_hpack_bomb_is_stopped():
     assert caught.value.h2_code == ENHANCE_YOUR_CALM
 
 
+def test_an_error_says_nothing_of_where_things_lie_in_memory():
+    # HPACK shows the memoryview that it failed to read.
+    lone = Lone().greet()
+    with pytest.raises(ProtocolError, match=r"integer representation is too long$"):
+        lone.receive(lone.frames.raw(1, 0x5, 1, b"\xff" * 40))
+    assert b"0x" not in lone.goaway().additional_data
+
+
 @pytest.mark.parametrize(
     "make",
     [

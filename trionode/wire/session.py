@@ -18,6 +18,7 @@ is still to read about. The owner passes `now`, seconds of any monotonic clock.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import h2.connection
@@ -48,6 +49,8 @@ LAST_STREAM_ID = 2**31 - 1
 _ENCODER_TABLE_BYTES = 4096
 """The most HPACK state kept for sending, whatever the peer offers."""
 _DEBUG_BYTES_MAX = 512
+_ADDRESS = re.compile(r":? ?<[^<>]* at 0x[0-9a-f]+>")
+"""What HPACK puts into some errors: where things lie in our memory is nobody else's business."""
 _HEADER_BLOCK_FACTOR = 2
 """Encoded header blocks may be longer than the decoded limit by so much before they are decoded:
 an honest peer's are shorter, a dishonest one's are not worth more memory."""
@@ -122,9 +125,9 @@ class Session:
             self.fail(error.h2_code, str(error))
             raise
         except h2.exceptions.ProtocolError as error:
-            code = int(error.error_code)
-            self.fail(code, str(error))
-            raise ProtocolError(f"HTTP/2: {error}", h2_code=code) from error
+            code, text = int(error.error_code), _ADDRESS.sub("", str(error))
+            self.fail(code, text)
+            raise ProtocolError(f"HTTP/2: {text}", h2_code=code) from error
         if not self._scanner.in_header_block:
             self._block_since = None
         elif self._block_since is None:
