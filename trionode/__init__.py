@@ -1,1 +1,89 @@
-"""trionode: a mesh of equal nodes that brings typed objects to the services that process them."""
+"""trionode: a mesh of equal nodes that brings typed objects to the services that process them.
+
+async with trionode.connect("10.0.0.1:7400") as client:
+    await client.push(Order("o-1", Decimal("99.50")))
+    async with client.subscribe(Invoice) as deliveries:
+        async for delivery in deliveries:
+            with delivery as invoice:
+                await mail(invoice)
+"""
+
+from typing import TYPE_CHECKING
+
+from trionode.errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLost,
+    DecodeError,
+    EncodeError,
+    Error,
+    LeaseLost,
+    ProtocolError,
+    Refused,
+    Status,
+)
+from trionode.ids import ObjectId, format_id, parse_id
+
+if TYPE_CHECKING:
+    from trionode.client import (
+        Client,
+        ClientStatistics,
+        Deliveries,
+        Delivery,
+        Pusher,
+        PushFailed,
+        Receipt,
+        connect,
+        object_type,
+        schema_of,
+    )
+
+_OF_CLIENT = frozenset(
+    {
+        "Client",
+        "ClientStatistics",
+        "Deliveries",
+        "Delivery",
+        "PushFailed",
+        "Pusher",
+        "Receipt",
+        "connect",
+        "object_type",
+        "schema_of",
+    }
+)
+"""Imported at first use: the command's help and the routing core need no trio, h2 and cattrs."""
+
+__all__ = [
+    "Client",
+    "ClientStatistics",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLost",
+    "DecodeError",
+    "Deliveries",
+    "Delivery",
+    "EncodeError",
+    "Error",
+    "LeaseLost",
+    "ObjectId",
+    "ProtocolError",
+    "PushFailed",
+    "Pusher",
+    "Receipt",
+    "Refused",
+    "Status",
+    "connect",
+    "format_id",
+    "object_type",
+    "parse_id",
+    "schema_of",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _OF_CLIENT:
+        from trionode import client  # noqa: PLC0415  # see _OF_CLIENT
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

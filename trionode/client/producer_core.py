@@ -11,7 +11,7 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
+from trionode.errors import ProtocolError, Refused, Status
 from trionode.ids import PRODUCER_BYTES, ObjectId, format_id, object_id
 from trionode.wire import frames
 
@@ -149,6 +149,11 @@ class ProducerCore:
         return bool(self._sent) or self.has_unsent
 
     @property
+    def has_sent(self) -> bool:
+        """Whether the node has yet to answer something that it was sent."""
+        return len(self._sent) > len(self._resend)
+
+    @property
     def has_unsent(self) -> bool:
         """Whether `next_frames` would give something."""
         return bool(self._resend) or any(self._queued.values())
@@ -221,13 +226,13 @@ class ProducerCore:
         self._resend.clear()
         return self._fail(failed, error)
 
-    def fail_all(self, reason: str) -> list[PendingPush]:
-        """The client is over: everything without an outcome fails with ConnectionLost."""
+    def fail_all(self, error: Error) -> list[PendingPush]:
+        """The client is over: everything without an outcome fails."""
         failed = [*self._sent.values(), *(push for each in self._queued.values() for push in each)]
         self._sent.clear()
         self._resend.clear()
         self._queued.clear()
-        return self._fail(failed, ConnectionLost(reason))
+        return self._fail(failed, error)
 
     # --- details ------------------------------------------------------------------------------
 

@@ -43,11 +43,11 @@ def encode(value: Any) -> bytes:
         TypeError: its class has none.
     """
     cls = type(value)
-    write = _fast.get_unstructure_hook(cls) if _is_class(cls) else check_plain
+    write = _fast.get_unstructure_hook(cls) if is_class(cls) else check_plain
     try:
         return orjson.dumps(write(value))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        place = place_of(value, _fast) if _is_class(cls) else "$"
+        place = place_of(value, _fast) if is_class(cls) else "$"
         raise EncodeError(f"{cls.__qualname__}: {_short(str(error))} @ {place}") from None
 
 
@@ -105,7 +105,7 @@ def schema_of(cls: type) -> str:
     Raises:
         TypeError: the class, or the type of one of its fields, has no form in the value model.
     """
-    if not _is_class(cls):
+    if not is_class(cls):
         raise TypeError(
             f"{cls!r} is no attrs class, dataclass or msgspec Struct, so it has no schema"
         )
@@ -114,7 +114,8 @@ def schema_of(cls: type) -> str:
     return orjson.dumps(derived_schema(cls)).decode()
 
 
-def _is_class(cls: Any) -> bool:
+def is_class(cls: Any) -> bool:
+    """Whether a class's objects have a schema: attrs classes, dataclasses, msgspec Structs."""
     return is_record(cls) or is_struct(cls)
 
 

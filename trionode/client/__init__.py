@@ -1,0 +1,25 @@
+"""The Python client: typed objects in and out of the mesh, over trio.
+
+What is decided is in pure cores (`producer_core`, `consumer_core`): frames in, frames out. What is
+here beside them moves frames and wakes tasks.
+"""
+
+from trionode.client.client import Client, ClientStatistics
+from trionode.client.connecting import connect
+from trionode.client.deliveries import Deliveries, Delivery
+from trionode.client.pusher import Pusher, PushFailed, Receipt
+from trionode.client.types import object_type
+from trionode.client.values import schema_of
+
+__all__ = [
+    "Client",
+    "ClientStatistics",
+    "Deliveries",
+    "Delivery",
+    "PushFailed",
+    "Pusher",
+    "Receipt",
+    "connect",
+    "object_type",
+    "schema_of",
+]

@@ -1,0 +1,302 @@
+"""`Client`: what a program does with a mesh."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import attrs
+
+from trionode.client.deliveries import Deliveries
+from trionode.client.producer_core import Shape
+from trionode.client.pusher import WINDOW, Pusher
+from trionode.client.types import type_name_of
+from trionode.client.values import is_class, payload_of, schema_of
+from trionode.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trionode.client.connector import Connector
+    from trionode.client.consuming import Consuming
+    from trionode.client.definitions import Definitions
+    from trionode.client.producing import Producing
+    from trionode.ids import ObjectId
+    from trionode.schema.definition import Definition
+
+T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+
+CREDIT = 64
+"""Deliveries on their way or in work: enough to keep a handler busy over a network."""
+CREDIT_BYTES = 16 * 1024 * 1024
+"""Bytes of their payloads."""
+
+
+@attrs.frozen
+class ClientStatistics:
+    """A snapshot of a client's counters."""
+
+    reconnects: int
+    settles_refused: int
+    """Settles that came too late and that nobody waited for."""
+
+
+class Client:
+    """A program's place in the mesh; made by `trionode.connect`.
+
+    It stays connected to some node: when a connection is lost it makes another one, subscribes
+    again and pushes again what was not acknowledged. Safe for use by many tasks at once.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        definitions: Definitions,
+        producing: Producing,
+        consuming: Consuming,
+    ) -> None:
+        self._connector = connector
+        self._definitions = definitions
+        self._producing = producing
+        self._consuming = consuming
+        self._address = ""
+
+    def __repr__(self) -> str:
+        return f"<trionode.Client at {self.address or 'no node'}>"
+
+    @property
+    def address(self) -> str:
+        """The address of the node it is connected to, or was last."""
+        if self._connector.current is not None:
+            self._address = self._connector.current.address
+        return self._address
+
+    def statistics(self) -> ClientStatistics:
+        """The counters as they are now."""
+        return ClientStatistics(self._connector.reconnects, self._consuming.refused)
+
+    # --- pushing ----------------------------------------------------------------------------------
+
+    async def push(
+        self,
+        value: Any,
+        *,
+        type: str | None = None,  # noqa: A002  # the word that people look for
+        encoding: str | None = None,
+    ) -> str:
+        """Push an object; returns its id once a node has custody of it.
+
+        When this is cancelled the outcome is unknown, and the object is not sent again.
+
+        Args:
+            value: an object of an attrs class, dataclass or msgspec Struct; or with `type` a plain
+                JSON value or bytes.
+            type: the type's name; of an object, that of its class when none is given.
+            encoding: of bytes that are encoded already: `json` or `raw`; they travel verbatim.
+                Without it bytes are `raw`.
+
+        Raises:
+            Refused: the node does not take it; INVALID_ARGUMENT: it does not fit its type.
+            ConnectionLost: the client was left first, or reconnecting was given up.
+            EncodeError: the object has no form in JSON.
+        """
+        prepared = self._prepare(value, type, encoding)
+        if prepared is None:
+            await self._definitions.define(value.__class__, type)
+            prepared = self._prepare(value, type, encoding)
+            assert prepared is not None
+        push = await self._producing.push_one(*prepared)
+        return self._producing.text_id_of(push)
+
+    @overload
+    def pusher(
+        self, cls: type[T], /, *, type: str | None = None, window: int = WINDOW
+    ) -> Pusher[T]: ...
+    @overload
+    def pusher(
+        self,
+        /,
+        *,
+        type: str | None = None,
+        window: int = WINDOW,
+    ) -> Pusher[Any]: ...
+    def pusher(
+        self,
+        cls: type[Any] | None = None,
+        /,
+        *,
+        type: str | None = None,  # noqa: A002  # see push
+        window: int = WINDOW,
+    ) -> Pusher[Any]:
+        """Push in bulk: `async with client.pusher(Order) as p: await p.send(order)`.
+
+        Args:
+            cls: the class of the objects; None for objects of any class, or bytes.
+            type: the type's name, needed for bytes.
+            window: how many pushes may be on their way.
+        """
+        return Pusher(
+            self._producing,
+            self._prepare,
+            self._definitions.define,
+            cls=cls,
+            type_name=type,
+            window=window,
+            close_timeout_s=self._connector.options.close_timeout_s,
+        )
+
+    def _prepare(
+        self, value: Any, type_name: str | None, encoding: str | None
+    ) -> tuple[Shape, bytes] | None:
+        """Shape and payload of a push; None when the value's class has to be defined first."""
+        cls = value.__class__
+        if encoding is None and is_class(cls):
+            shape = self._definitions.shape_of(cls, type_name)
+            return None if shape is None else (shape, payload_of(value)[0])
+        if type_name is None:
+            raise TypeError(f'a {cls.__qualname__} says no type: push it with type="..."')
+        if encoding is None:
+            payload, encoding = payload_of(value)
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            payload = bytes(value)
+        else:
+            raise TypeError(
+                f"encoding is for bytes that are encoded already, not {cls.__qualname__}"
+            )
+        return Shape(type_name, encoding), payload
+
+    # --- subscribing ------------------------------------------------------------------------------
+
+    @overload
+    def subscribe(
+        self,
+        one: type[T],
+        /,
+        *,
+        credit: int = CREDIT,
+        credit_bytes: int = CREDIT_BYTES,
+        on_undecodable: Literal["nack", "reject"] = "nack",
+        on_lost: Callable[[ObjectId, int, str], object] | None = None,
+    ) -> Deliveries[T]: ...
+    @overload
+    def subscribe(
+        self,
+        one: type[T],
+        two: type[T1],
+        /,
+        *,
+        credit: int = CREDIT,
+        credit_bytes: int = CREDIT_BYTES,
+        on_undecodable: Literal["nack", "reject"] = "nack",
+        on_lost: Callable[[ObjectId, int, str], object] | None = None,
+    ) -> Deliveries[T | T1]: ...
+    @overload
+    def subscribe(
+        self,
+        one: type[T],
+        two: type[T1],
+        three: type[T2],
+        /,
+        *,
+        credit: int = CREDIT,
+        credit_bytes: int = CREDIT_BYTES,
+        on_undecodable: Literal["nack", "reject"] = "nack",
+        on_lost: Callable[[ObjectId, int, str], object] | None = None,
+    ) -> Deliveries[T | T1 | T2]: ...
+    @overload
+    def subscribe(
+        self,
+        *types: type | str,
+        credit: int = CREDIT,
+        credit_bytes: int = CREDIT_BYTES,
+        on_undecodable: Literal["nack", "reject"] = "nack",
+        on_lost: Callable[[ObjectId, int, str], object] | None = None,
+    ) -> Deliveries[Any]: ...
+    def subscribe(
+        self,
+        *types: type | str,
+        credit: int = CREDIT,
+        credit_bytes: int = CREDIT_BYTES,
+        on_undecodable: Literal["nack", "reject"] = "nack",
+        on_lost: Callable[[ObjectId, int, str], object] | None = None,
+    ) -> Deliveries[Any]:
+        """Get objects of these types: `async with client.subscribe(Order) as deliveries: ...`.
+
+        Args:
+            types: classes, whose objects come as such, or names of types, whose objects come as
+                plain JSON values, or bytes where they are not JSON.
+            credit: how many unsettled deliveries there may be at a time; 0 is a pause.
+            credit_bytes: about how many bytes of payload they may have.
+            on_undecodable: what becomes of an object that does not fit its class: it is nacked, to
+                be tried again here or elsewhere, or made a dead letter.
+            on_lost: called with id, attempt and reason when the lease of an unsettled delivery is
+                lost.
+        """
+        found: dict[str, type | None] = {}
+        for each in types:
+            if isinstance(each, str):
+                found[each] = None
+            else:
+                found[type_name_of(each)] = each
+        if on_undecodable not in ("nack", "reject"):
+            raise ValueError(f"on_undecodable is 'nack' or 'reject', not {on_undecodable!r}")
+        return Deliveries(
+            self._consuming,
+            found,
+            credit=credit,
+            credit_bytes=credit_bytes,
+            reject_undecodable=on_undecodable == "reject",
+            on_lost=on_lost,
+            close_timeout_s=self._connector.options.close_timeout_s,
+            log=self._connector.log,
+        )
+
+    # --- questions --------------------------------------------------------------------------------
+
+    async def define(
+        self, cls_or_name: type | str, schema: str | None = None, *, force: bool = False
+    ) -> str:
+        """Define a type at the node, or add a definition to it; returns its fingerprint.
+
+        Args:
+            cls_or_name: a class, or the name of a type.
+            schema: the JSON Schema as text; of a class, the one derived from it by default.
+            force: add it although it is not compatible with the definitions there are.
+
+        Raises:
+            Refused: FAILED_PRECONDITION: not compatible; the message names the property.
+        """
+        if isinstance(cls_or_name, str):
+            if schema is None:
+                raise TypeError("a type that is given by name needs a schema")
+            name = cls_or_name
+        else:
+            name = type_name_of(cls_or_name)
+            schema = schema_of(cls_or_name) if schema is None else schema
+        request = frames.DefineRequest(name, schema, force)
+        reply = await self._connector.ask(frames.DEFINE, request, frames.DefineReply)
+        return reply.fingerprint
+
+    async def types(self, name: str = "") -> list[Definition]:
+        """The definitions that the node knows, of one type or of all."""
+        request = frames.TypesRequest(name)
+        reply = await self._connector.ask(frames.TYPES, request, frames.TypesReply)
+        return reply.definitions
+
+    async def status(self) -> dict[str, Any]:
+        """The node's status: its peers, and what it holds per type."""
+        found: dict[str, Any] = json.loads(await self.status_json())
+        return found
+
+    async def status_json(self) -> bytes:
+        """The same as JSON text, as `trionode status --json` prints it."""
+        request = frames.StatusRequest()
+        return (await self._connector.ask(frames.STATUS, request, frames.StatusReply)).status
+
+    async def ping(self) -> frames.NodeHello:
+        """Ask the node for a sign of life; it says who it is."""
+        request = frames.PingRequest()
+        return await self._connector.ask(frames.PING, request, frames.NodeHello)

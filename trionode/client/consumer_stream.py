@@ -1,0 +1,387 @@
+"""One Consume call of the consumer core: what the node has to be told on it, and what it says.
+
+Frames in, frames out; no I/O. See `trionode.client.consumer_core` for how it fits together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from trionode.client.leases import Batch, Lease, LeaseState
+from trionode.errors import ProtocolError, Refused, Status
+from trionode.ids import to_runs
+from trionode.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from trionode.client.consumer_core import ConsumerCore, Subscription
+
+Way: TypeAlias = tuple[str, int | None, str, str]
+"""How leases are settled: action, delay in ms, reason, encoding of new content."""
+
+ACK: Final[Way] = ("ack", None, "", "json")
+
+
+class Window:
+    """One subscription on one stream; the core alone changes it."""
+
+    __slots__ = (
+        "confirmed",
+        "delivered",
+        "ended",
+        "held",
+        "reported",
+        "settling",
+        "started",
+        "stream",
+        "subscription",
+    )
+
+    def __init__(self, subscription: Subscription, stream: ConsumerStream) -> None:
+        self.subscription = subscription
+        self.stream = stream
+        self.held: dict[int, Lease] = {}
+        """Taken and unsettled, by object id."""
+        self.settling = 0
+        """How many are settled and not answered yet."""
+        self.delivered = 0
+        self.started = 0
+        """How many, in the order delivered, the user has taken or skipped."""
+        self.reported = 0
+        """How many of them the node was told of."""
+        self.confirmed = False
+        """Whether the node has accepted the subscription."""
+        self.ended = False
+        """Whether the node has confirmed its end."""
+
+    @property
+    def outstanding(self) -> int:
+        """Deliveries that take up credit, as far as is known here."""
+        return self.delivered - self.started + len(self.held) + self.settling
+
+
+@attrs.frozen(eq=False)
+class Arrived:
+    """There is something to take."""
+
+    subscription: Subscription
+
+
+@attrs.frozen(eq=False)
+class Confirmed:
+    """Something that somebody may wait for has come to a subscription: an answer, or its end."""
+
+    subscription: Subscription
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """Leases whose end somebody waits for or should hear of; their `state` says which end."""
+
+    leases: list[Lease]
+
+
+Event: TypeAlias = Arrived | Confirmed | Ended
+
+
+class ConsumerStream:
+    """One Consume call; made by `ConsumerCore.open_stream`.
+
+    Attributes:
+        leaving: whether only settles go on it any more.
+        windows: the subscriptions on it, by their numbers.
+    """
+
+    def __init__(self, core: ConsumerCore) -> None:
+        self.leaving = False
+        self.windows: dict[int, Window] = {}
+        self._core = core
+        self._last_number = 0
+        self._wishes: dict[Window, None] = {}
+        self._unreported: dict[Window, None] = {}
+        self._acks: list[Lease] = []
+        self._settles: dict[Way, list[Lease]] = {}
+        self._ends: dict[Window, None] = {}
+        self._asked: dict[int, tuple[Window, int]] = {}
+        """Subscribes without an answer: number -> window and version of the wish."""
+        self._settling: dict[int, tuple[Way, list[Lease]]] = {}
+        self._ending: dict[int, Window] = {}
+        self._on_frame: Mapping[type, Callable[[Any], list[Event]]] = {
+            frames.NodeHello: lambda _: [],
+            frames.Deliver: self._on_deliver,
+            frames.Answered: self._on_answered,
+            frames.Lost: self._on_lost,
+        }
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is outstanding: the stream can be ended without losing anything."""
+        waiting = self._acks or self._settles or self._ends or self._settling or self._ending
+        return not waiting and not any(window.outstanding for window in self.windows.values())
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether `next_frames` would give something."""
+        return bool(self._acks or self._unreported or self._wishes or self._settles or self._ends)
+
+    # --- what the core asks for -------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> None:
+        """Carry a subscription."""
+        window = self.windows[subscription.number] = Window(subscription, self)
+        subscription.windows.append(window)
+        self.wish(window)
+
+    def wish(self, window: Window) -> None:
+        """Tell the node the subscription's wish, as it is when the frame is made."""
+        if not self.leaving:
+            self._wishes[window] = None
+
+    def report(self, window: Window) -> None:
+        """Tell the node how far the handlers are, with the next frames."""
+        self._unreported[window] = None
+
+    def settle(self, lease: Lease, way: Way) -> None:
+        """Settle a lease of this stream."""
+        if way is ACK:
+            self._acks.append(lease)
+        else:
+            self._settles.setdefault(way, []).append(lease)
+
+    def end(self, window: Window) -> None:
+        """End a subscription, after all that was settled before."""
+        self._wishes.pop(window, None)
+        self._unreported.pop(window, None)
+        self._ends[window] = None
+
+    # --- frames out -------------------------------------------------------------------------------
+
+    def next_frames(
+        self,
+    ) -> list[frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe]:
+        """What the node has to be told now: wishes, then starts, settles and ends.
+
+        Wishes go first, so that a window that shrinks does so before a settle frees a place in it.
+        """
+        made: list[frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe] = []
+        if self._wishes:
+            made += [self._make_wish(window) for window in self._wishes]
+            self._wishes.clear()
+        if self._unreported:
+            for window in self._unreported:
+                if window.reported != window.started:
+                    window.reported = window.started
+                    made.append(frames.Started(window.subscription.number, window.started))
+            self._unreported.clear()
+        if self._acks:
+            acks, self._acks = self._acks, []
+            made.append(self._make_settle(ACK, acks))
+        if self._settles:
+            for way, leases in self._settles.items():
+                # New content goes alone: if the node does not take it, the others are not refused.
+                parts = [[lease] for lease in leases] if way[0] == "replace" else [leases]
+                made += [self._make_settle(way, part) for part in parts]
+            self._settles = {}
+        for window in self._ends:
+            number = self._next_number()
+            self._ending[number] = window
+            made.append(frames.Unsubscribe(number, window.subscription.number))
+        self._ends.clear()
+        return made
+
+    def _make_wish(self, window: Window) -> frames.Subscribe:
+        subscription = window.subscription
+        number = self._next_number()
+        self._asked[number] = window, subscription.asked
+        elsewhere = sum([each.outstanding for each in subscription.windows if each is not window])
+        return frames.Subscribe(
+            number,
+            subscription.number,
+            subscription.types,
+            max(0, subscription.credit - elsewhere),
+            subscription.credit_bytes,
+        )
+
+    def _make_settle(self, way: Way, leases: list[Lease]) -> frames.Settle:
+        action, delay_ms, reason, encoding = way
+        number = self._next_number()
+        self._settling[number] = way, leases
+        attempts = [lease.attempt for lease in leases]
+        return frames.Settle(
+            number,
+            action,
+            to_runs([lease.id for lease in leases]),
+            None if max(attempts) == 1 else attempts,
+            delay_ms,
+            reason,
+            [lease.content for lease in leases] if action == "replace" else [],
+            encoding,
+        )
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    # --- frames in --------------------------------------------------------------------------------
+
+    def receive(self, frame: object) -> list[Event]:
+        """Take in a frame of the node.
+
+        Raises:
+            ProtocolError: nodes do not say that on a Consume stream.
+        """
+        handler = self._on_frame.get(type(frame))
+        if handler is None:
+            raise ProtocolError(f"{type(frame).__name__} has no place on a Consume stream")
+        return handler(frame)
+
+    def lose(self, reason: str) -> list[Event]:
+        """The stream is over: its leases are lost, and settles without an answer are in doubt."""
+        ended: list[Lease] = []
+        for _, leases in self._settling.values():
+            ended += _end_all(leases, LeaseState.UNKNOWN, reason)
+        for leases in (self._acks, *self._settles.values()):
+            ended += _end_all(leases, LeaseState.REFUSED, reason)
+        confirmed: list[Event] = []
+        carried = list(self.windows.values())
+        self.windows.clear()
+        for window in carried:
+            ended += _end_all(window.held.values(), LeaseState.LOST, reason)
+            window.held.clear()
+            if self._core.drop(window):
+                confirmed.append(Confirmed(window.subscription))
+        self._acks.clear()
+        self._settles.clear()
+        for windows in (self._wishes, self._unreported, self._ends):
+            windows.clear()
+        self._asked.clear()
+        self._settling.clear()
+        self._ending.clear()
+        self.leaving = True
+        self._core.forget(self)
+        return [Ended(ended), *confirmed] if ended else confirmed
+
+    def _on_deliver(self, frame: frames.Deliver) -> list[Event]:
+        window = self.windows.get(frame.subscription)
+        if window is None or not window.subscription.wanted:
+            # It crossed our Unsubscribe, by which the node takes it back.
+            return []
+        batch = Batch(frame, window, window.delivered)
+        window.delivered += len(batch.ids)
+        window.subscription.batches.append(batch)
+        return [Arrived(window.subscription)]
+
+    def _on_answered(self, frame: frames.Answered) -> list[Event]:
+        settled = self._settling.pop(frame.number, None)
+        if settled is not None:
+            return self._on_settled(*settled, frame)
+        asked = self._asked.pop(frame.number, None)
+        if asked is not None:
+            return self._on_wish_answered(*asked, frame)
+        window = self._ending.pop(frame.number, None)
+        if window is None:
+            raise ProtocolError(f"an answer to number {frame.number}, which waits for none")
+        window.ended = True
+        closed = self._core.judge_closed(window.subscription)
+        return [Confirmed(window.subscription)] if closed else []
+
+    def _on_settled(self, way: Way, leases: list[Lease], frame: frames.Answered) -> list[Event]:
+        if frame.status is not Status.OK:
+            return self._on_settle_refused(way, leases, frame)
+        refused = {
+            (int.from_bytes(name, "big"), attempt): reason
+            for name, attempt, reason in frame.refused
+        }
+        ended: list[Lease] = []
+        windows: dict[Window, None] = {}
+        for lease in leases:
+            window = lease.window
+            window.settling -= 1
+            windows[window] = None
+            if refused and (reason := refused.get((lease.id, lease.attempt))) is not None:
+                lease.end(LeaseState.REFUSED, reason)
+            else:
+                lease.state = LeaseState.SETTLED
+                if lease.waiter is None:
+                    continue
+            ended.append(lease)
+        return [*([Ended(ended)] if ended else []), *self._freed(windows)]
+
+    def _on_settle_refused(
+        self, way: Way, leases: list[Lease], frame: frames.Answered
+    ) -> list[Event]:
+        """The node would not do it, but the leases are valid: new content that it does not take.
+
+        They are nacked, or they would stay leased for as long as the stream lives.
+        """
+        error = Refused(frame.status, frame.message, frame.hint)
+        for lease in leases:
+            again = lease.reject_settle(error)
+            if way[0] == "replace":
+                again.state = LeaseState.SETTLING
+                self.settle(again, ("nack", None, f"its new content: {error}", "json"))
+            else:
+                lease.window.settling -= 1
+        return [Ended(leases), *self._freed({lease.window: None for lease in leases})]
+
+    def _freed(self, windows: Iterable[Window]) -> list[Event]:
+        """Places in these windows are free, which may also have been the last of a subscription."""
+        closed: list[Event] = []
+        for window in windows:
+            self._core.freed(window)
+            if self._core.judge_closed(window.subscription):
+                closed.append(Confirmed(window.subscription))
+        return closed
+
+    def _on_wish_answered(
+        self, window: Window, version: int, frame: frames.Answered
+    ) -> list[Event]:
+        subscription = window.subscription
+        if frame.status is Status.OK:
+            window.confirmed = True
+        else:
+            error = Refused(frame.status, frame.message, frame.hint)
+            if window.confirmed:
+                subscription.refusals[version] = error
+            else:
+                subscription.error = error
+        subscription.answered = max(subscription.answered, version)
+        return [Confirmed(subscription)]
+
+    def _on_lost(self, frame: frames.Lost) -> list[Event]:
+        ended: list[Lease] = []
+        windows: dict[Window, None] = {}
+        attempts = None if frame.attempts is None else iter(frame.attempts)
+        for first, count in frame.ids:
+            for value in range(first, first + count):
+                lease = self._find(value, 1 if attempts is None else next(attempts))
+                if lease is not None:
+                    del lease.window.held[value]
+                    lease.end(LeaseState.LOST, frame.reason)
+                    ended.append(lease)
+                    windows[lease.window] = None
+        for window in windows:
+            self._core.freed(window)
+        return [Ended(ended)] if ended else []
+
+    def _find(self, value: int, attempt: int) -> Lease | None:
+        """The held lease of that name; one that is still in a batch is dropped from it."""
+        for window in self.windows.values():
+            lease = window.held.get(value)
+            if lease is not None and lease.attempt == attempt:
+                return lease
+        for window in self.windows.values():
+            for batch in window.subscription.batches:
+                if batch.window is window and batch.drop(value, attempt):
+                    return None
+        return None
+
+
+def _end_all(leases: Iterable[Lease], state: LeaseState, reason: str) -> list[Lease]:
+    ended = list(leases)
+    for lease in ended:
+        lease.end(state, reason)
+    return ended

@@ -1,0 +1,277 @@
+"""The Consume streams of a client: trio's part of the consumer core."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from trionode.client.consumer_stream import Arrived, Confirmed, ConsumerStream, Ended
+from trionode.client.leases import LeaseState
+from trionode.errors import ConnectionLost, Error, ProtocolError, Refused, Status
+from trionode.wire import frames
+from trionode.wire.codec import MESSAGEPACK, UnknownFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from trionode.client.connector import Connector
+    from trionode.client.consumer_core import ConsumerCore, Subscription
+    from trionode.client.consumer_stream import Event, Way
+    from trionode.client.leases import Lease
+    from trionode.client.node_connection import NodeConnection
+    from trionode.net.call import Call
+
+BREATH_S = 0.001
+"""A loop over deliveries that are already here lets other tasks run at least this often."""
+
+_FINAL = frozenset(
+    {
+        Status.INVALID_ARGUMENT,
+        Status.FAILED_PRECONDITION,
+        Status.PERMISSION_DENIED,
+        Status.UNAUTHENTICATED,
+        Status.UNIMPLEMENTED,
+    }
+)
+"""Answers to a Consume call that another try would not change."""
+
+
+class SubscriptionOwner(Protocol):
+    """Whoever iterates over a subscription."""
+
+    def on_news(self) -> None:
+        """There may be something to take, an answer, or an end."""
+
+    def on_lost(self, lease: Lease) -> None:
+        """A held delivery was lost."""
+
+
+class _Open:
+    """A stream and the task that writes to it."""
+
+    def __init__(self, stream: ConsumerStream, call: Call) -> None:
+        self.stream = stream
+        self.call = call
+        self.work = trio.Event()
+
+    def flush(self) -> None:
+        """Queue what the node has to be told."""
+        for frame in self.stream.next_frames():
+            self.call.send(MESSAGEPACK.encode(frame))
+
+
+class Consuming:
+    """Carries subscriptions, deliveries and settles between the user and the nodes.
+
+    Attributes:
+        core: all decisions; whoever changes it calls `wake` after.
+        refused: how many settles nodes have refused.
+    """
+
+    def __init__(self, core: ConsumerCore, connector: Connector) -> None:
+        self.core = core
+        self.refused = 0
+        self._connector = connector
+        self._open: dict[ConsumerStream, _Open] = {}
+        self._wanted = trio.Event()
+        self._breathe_at = 0.0
+        self._on_event: Mapping[type, Callable[[Any], None]] = {
+            Arrived: self._on_news,
+            Confirmed: self._on_news,
+            Ended: self._on_ended,
+        }
+
+    # --- the user's side --------------------------------------------------------------------------
+
+    def subscribe(
+        self, types: list[str], credit: int, credit_bytes: int, owner: SubscriptionOwner
+    ) -> Subscription:
+        """Begin a subscription; `owner` hears what comes of it.
+
+        Raises:
+            ConnectionLost: the client has been left.
+            ValueError: a window that cannot be.
+        """
+        if self._connector.failure is not None:
+            raise self._connector.failure.with_traceback(None)
+        subscription = self.core.subscribe(types, credit, credit_bytes, owner)
+        self._wanted.set()
+        self.wake()
+        return subscription
+
+    def settle(self, lease: Lease, way: Way) -> None:
+        """Settle a delivery; raises as the core does."""
+        self.core.settle(lease, way)
+        opened = self._open.get(lease.window.stream)
+        if opened is not None:
+            opened.work.set()
+
+    def replace(self, lease: Lease, content: bytes, encoding: str) -> None:
+        """Settle a delivery by new content; raises as the core does."""
+        self.core.replace(lease, content, encoding)
+        self.wake()
+
+    def abandon(self, lease: Lease) -> None:
+        """The handler of a delivery was cancelled; see the core."""
+        self.core.abandon(lease)
+        _owner(lease.window.subscription).on_news()
+
+    def wake(self) -> None:
+        """Send what the core has to say."""
+        for opened in self._open.values():
+            if opened.stream.has_frames:
+                opened.work.set()
+
+    def close(self, subscription: Subscription, failure: str = "") -> None:
+        """End a subscription; `subscription.closed` tells when the node has heard it all."""
+        self._handle(self.core.close(subscription, failure))
+        self.wake()
+
+    async def announce(self, lease: Lease, *, urgent: bool) -> None:
+        """Tell the node that a delivery has been started; if urgent, before this returns.
+
+        Cannot be cancelled: the delivery is the user's now.
+        """
+        opened = self._open.get(lease.window.stream)
+        if opened is not None and not urgent:
+            opened.work.set()
+        now = trio.current_time()
+        if not urgent and now < self._breathe_at:
+            return
+        if opened is not None:
+            # If the call is over its reader knows, and judges what it means.
+            with contextlib.suppress(ConnectionLost):
+                opened.flush()
+        # The flush has woken the connection's writer: it has run when the next turn begins.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        self._breathe_at = trio.current_time() + BREATH_S
+
+    def fail_all(self, error: Error) -> None:
+        """The client is over."""
+        self._handle(self.core.fail_all(error))
+
+    # --- the node's side --------------------------------------------------------------------------
+
+    async def serve(self, node: NodeConnection) -> None:
+        """Have a stream on this connection once there is a subscription, until it is left."""
+        while not node.left.is_set():
+            if self.core.wants_stream:
+                await self._stream(node)
+            else:
+                await self._wait_for_a_wish(node)
+
+    async def _wait_for_a_wish(self, node: NodeConnection) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def wake_when_left() -> None:
+                await node.left.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wake_when_left)
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            nursery.cancel_scope.cancel()
+
+    async def _stream(self, node: NodeConnection) -> None:
+        """One Consume call from its beginning to its end."""
+        try:
+            call = await node.connection.open(frames.CONSUME)
+        except ConnectionLost as error:
+            node.leave(str(error))
+            return
+        with call:
+            call.send(MESSAGEPACK.encode(self.core.hello))
+            stream = self.core.open_stream()
+            opened = self._open[stream] = _Open(stream, call)
+            opened.work.set()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, opened)
+                    nursery.start_soon(_leave, opened, node)
+                    outcome = await self._read(opened, node)
+                    nursery.cancel_scope.cancel()
+            finally:
+                del self._open[stream]
+        reason = str(outcome or "the node ended the consumer stream")
+        self._handle(stream.lose(reason))
+        if isinstance(outcome, Refused) and outcome.grpc_status in _FINAL:
+            self._handle(self.core.fail_all(outcome))
+        else:
+            if isinstance(outcome, Refused):
+                self._connector.book.avoid(node.address)
+            node.leave(reason)
+        self.wake()
+
+    async def _read(self, opened: _Open, node: NodeConnection) -> Error | None:
+        """Take in what the node says; why the stream ended, or None when it did in order."""
+        stream = opened.stream
+        try:
+            while messages := await opened.call.receive_many():
+                for data in messages:
+                    frame = MESSAGEPACK.decode(data)
+                    if isinstance(frame, frames.Draining):
+                        self._connector.on_draining(node, frame)
+                    elif not isinstance(frame, UnknownFrame):
+                        self._handle(stream.receive(frame))
+                if stream.leaving or stream.has_frames:
+                    opened.work.set()
+        except (ConnectionLost, ProtocolError, Refused) as error:
+            return error
+        return None
+
+    async def _write(self, opened: _Open) -> None:
+        """Send what there is at each turn; end a stream that is left once it is idle."""
+        stream, call = opened.stream, opened.call
+        try:
+            while True:
+                await opened.work.wait()
+                opened.work = trio.Event()
+                opened.flush()
+                await call.drained()
+                if stream.leaving and stream.idle:
+                    call.end_sending()
+                    return
+        except ConnectionLost:
+            # The reader knows, and judges what it means.
+            return
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def _handle(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._on_event[type(event)](event)
+        if len(self._open) > 1:
+            # What ends on an old stream makes room on the newest.
+            self.wake()
+
+    @staticmethod
+    def _on_news(event: Arrived | Confirmed) -> None:
+        _owner(event.subscription).on_news()
+
+    def _on_ended(self, event: Ended) -> None:
+        for lease in event.leases:
+            if lease.waiter is not None:
+                lease.waiter.set()
+            elif lease.state in (LeaseState.REFUSED, LeaseState.UNKNOWN):
+                self.refused += 1
+                self._connector.log.warning("a settle was not done", reason=str(lease.error))
+            if lease.state is LeaseState.LOST:
+                if lease.owner is not None:
+                    lease.owner.cancel()
+                _owner(lease.window.subscription).on_lost(lease)
+
+
+def _owner(subscription: Subscription) -> SubscriptionOwner:
+    owner: SubscriptionOwner = subscription.owner  # type: ignore[assignment]  # see `subscribe`
+    return owner
+
+
+async def _leave(opened: _Open, node: NodeConnection) -> None:
+    """From when the node is left, only settles go on its stream."""
+    await node.left.wait()
+    opened.stream.leaving = True
+    opened.work.set()

@@ -1,0 +1,368 @@
+"""What a subscription gives: `Deliveries`, an iterator of `Delivery`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+import trio
+
+from trionode.client.consumer_stream import ACK
+from trionode.client.leases import Lease, LeaseState
+from trionode.client.values import payload_of, value_of
+from trionode.errors import DecodeError, LeaseLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from trionode.client.consumer_core import Subscription
+    from trionode.client.consuming import Consuming
+    from trionode.ids import ObjectId
+    from trionode.logs import Logger
+
+T = TypeVar("T")
+ErrorClass: TypeAlias = type[BaseException]
+Anything: TypeAlias = object
+
+REASON_MAX_CHARACTERS = 500
+"""Longest reason of a nack or rejection that is sent."""
+_UNREAD: Final = object()
+
+
+class Delivery(Generic[T]):
+    """One object that was handed to this consumer, and the lease that goes with it.
+
+    As a context manager it gives the object, acks when the block is left in order, and nacks with
+    the exception's text when not; the exception goes on as itself. When the lease is lost meanwhile
+    the block is cancelled, and `LeaseLost` raised after it. Whoever settles by hand in the block
+    has settled: leaving it then does nothing more.
+    """
+
+    __slots__ = ("_consuming", "_lease", "_object", "_scope")
+
+    def __init__(self, consuming: Consuming, lease: Lease, value: T | Anything) -> None:
+        self._consuming = consuming
+        self._lease = lease
+        self._object = value
+        self._scope: trio.CancelScope | None = None
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.type} {self._lease.name} {self._lease.state.value}>"
+
+    @property
+    def id(self) -> ObjectId:
+        """The object's id; `trionode.format_id` gives its text form."""
+        return self._lease.id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._lease.attempt
+
+    @property
+    def type(self) -> str:
+        """The name of the object's type."""
+        return self._lease.type
+
+    @property
+    def encoding(self) -> str:
+        """What the payload is: `json` or `raw`."""
+        return self._lease.encoding
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that travelled."""
+        return self._lease.payload
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Rare properties of the object, such as `deadline_ms`, `failure` or `history`."""
+        return self._lease.details
+
+    @property
+    def object(self) -> T:
+        """The object: of the class subscribed to, or of a type's name plain JSON or bytes.
+
+        Raises:
+            DecodeError: of a name only: the payload is in an encoding that is not known here.
+        """
+        if self._object is _UNREAD:
+            self._object = value_of(None, self._lease.payload, self._lease.encoding)
+        return self._object  # type: ignore[return-value]  # what was read is a T
+
+    # --- settling ---------------------------------------------------------------------------------
+
+    def ack(self) -> None:
+        """The object is done.
+
+        This and the other ways to settle queue and return at once. They raise `LeaseLost` when the
+        loss of the lease is already known; what the node says later, `settled` raises.
+
+        Raises:
+            LeaseLost: the lease is gone.
+            RuntimeError: the delivery has been settled before.
+        """
+        self._consuming.settle(self._lease, ACK)
+
+    def nack(self, delay: float | None = None, reason: str = "") -> None:
+        """Deliver it again, to anyone, after so many seconds or the node's own back-off."""
+        if delay is not None and not 0 <= delay < float("inf"):
+            raise ValueError(f"a delay is a number of seconds from 0 on, not {delay}")
+        delay_ms = None if delay is None else round(delay * 1000)
+        self._consuming.settle(self._lease, ("nack", delay_ms, _short(reason), "json"))
+
+    def reject(self, reason: str) -> None:
+        """Never deliver it again: it becomes a dead letter, for a person to look at."""
+        self._consuming.settle(self._lease, ("reject", None, _short(reason), "json"))
+
+    def replace(self, new: Any, *, encoding: str | None = None) -> None:
+        """The object goes on with new content, under its id and type, to whoever is subscribed.
+
+        Args:
+            new: an object like those that are pushed, or bytes.
+            encoding: of bytes: what they are, `json` or `raw`; without it bytes are `raw`.
+        """
+        content, found = (bytes(new), encoding) if encoding is not None else payload_of(new)
+        self._consuming.replace(self._lease, content, found)
+
+    async def settled(self) -> None:
+        """Wait until the node has done what it was told.
+
+        Raises:
+            LeaseLost: too late: the lease was no longer valid, and nothing was done.
+            Refused: the node does not take the new content; the delivery was nacked.
+            ConnectionLost: the connection ended first; it may or may not have been done.
+        """
+        lease = self._lease
+        if lease.state in (LeaseState.HELD, LeaseState.SETTLING):
+            if lease.waiter is None:
+                lease.waiter = trio.Event()
+            await lease.waiter.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+        if lease.error is not None:
+            raise lease.error
+
+    def __enter__(self) -> T:
+        if self._scope is not None:
+            raise RuntimeError("this delivery is being processed already")
+        lease = self._lease
+        if lease.error is not None:
+            raise lease.error
+        value = self.object
+        self._scope = lease.owner = trio.CancelScope()
+        self._scope.__enter__()
+        return value
+
+    def __exit__(
+        self,
+        kind: ErrorClass | None,  # noqa: PYI036  # `type` is a property here
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        lease, scope = self._lease, self._scope
+        assert scope is not None
+        self._scope = lease.owner = None
+        try:
+            caught = scope.__exit__(kind, error, traceback)
+        except BaseException as rest:
+            # A group of exceptions, less the cancellation that was ours.
+            self._fail(rest)
+            raise
+        if error is not None and not caught:
+            self._fail(error)
+        elif lease.state is LeaseState.HELD:
+            self.ack()
+        elif lease.state is LeaseState.LOST and lease.error is not None:
+            raise lease.error from None
+
+    def _fail(self, error: BaseException) -> None:
+        """The block was left by an exception."""
+        if self._lease.state is not LeaseState.HELD:
+            return
+        failure = failure_text(error)
+        if failure:
+            self.nack(reason=failure)
+        else:
+            self._consuming.abandon(self._lease)
+
+
+class Deliveries(Generic[T]):
+    """A subscription: `async with` begins and ends it, `async for` gives its deliveries.
+
+    Several tasks may iterate over it; each delivery goes to one. What becomes of deliveries that
+    are unsettled when the block is left depends on how it is left: by an exception they are nacked
+    with its text; by cancellation, `KeyboardInterrupt` or in order they return uncounted.
+    """
+
+    def __init__(  # noqa: PLR0913  # built in one place, Client.subscribe
+        self,
+        consuming: Consuming,
+        types: Mapping[str, type | None],
+        *,
+        credit: int,
+        credit_bytes: int,
+        reject_undecodable: bool,
+        on_lost: Callable[[ObjectId, int, str], object] | None,
+        close_timeout_s: float,
+        log: Logger,
+    ) -> None:
+        self._consuming = consuming
+        self._types = types
+        self._credit = credit
+        self._credit_bytes = credit_bytes
+        self._undecodable = "reject" if reject_undecodable else "nack"
+        self._on_lost = on_lost
+        self._close_timeout_s = close_timeout_s
+        self._log = log
+        self._subscription: Subscription | None = None
+        self._news = trio.Event()
+
+    async def __aenter__(self) -> Self:
+        if self._subscription is not None:
+            raise RuntimeError("a subscription can be entered once")
+        names: Sequence[str] = list(self._types)
+        subscription = self._subscription = self._consuming.subscribe(
+            list(names), self._credit, self._credit_bytes, self
+        )
+        try:
+            await self._answered(subscription, subscription.asked)
+        except BaseException:
+            await self._close(subscription, "")
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._subscription is not None
+        await self._close(self._subscription, failure_text(error))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery[T]:
+        """Wait for the next delivery, whose processing counts as started then.
+
+        Raises:
+            Refused: a node, maybe the next one, does not take the subscription.
+            ConnectionLost: the client has been left, or reconnecting was given up.
+        """
+        subscription, consuming = self._entered(), self._consuming
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if subscription.abandoned:
+                consuming.core.nack_abandoned(subscription)
+                consuming.wake()
+            taken = consuming.core.take(subscription)
+            if taken is not None:
+                lease = taken.lease
+                delivery = self._read(lease)
+                if delivery is not None:
+                    await consuming.announce(lease, urgent=taken.urgent)
+                    return delivery
+            elif not subscription.wanted:
+                raise StopAsyncIteration
+            elif subscription.error is not None:
+                raise subscription.error
+            else:
+                await self._wait_for_news()
+
+    async def set_credit(self, credit: int, credit_bytes: int | None = None) -> None:
+        """Set the window again; 0 is a pause. Returns once the node has it.
+
+        A lower one reaches the node before any settle that is made after this was called.
+
+        Raises:
+            ValueError: a window that cannot be.
+            Refused: the node does not take it.
+        """
+        subscription = self._entered()
+        version = self._consuming.core.set_credit(subscription, credit, credit_bytes)
+        self._consuming.wake()
+        await self._answered(subscription, version)
+
+    # --- what the driver tells --------------------------------------------------------------------
+
+    def on_news(self) -> None:
+        """See `SubscriptionOwner`."""
+        self._news.set()
+
+    def on_lost(self, lease: Lease) -> None:
+        """See `SubscriptionOwner`; a mistake in the user's function must not end the stream."""
+        if self._on_lost is not None:
+            try:
+                self._on_lost(lease.id, lease.attempt, lease.reason)
+            except Exception as error:  # noqa: BLE001  # it is not ours, whatever it is
+                self._log.error("on_lost failed", exc_info=error)
+
+    # --- details ----------------------------------------------------------------------------------
+
+    def _entered(self) -> Subscription:
+        if self._subscription is None:
+            raise RuntimeError("a subscription begins with `async with`")
+        return self._subscription
+
+    async def _wait_for_news(self) -> None:
+        """Wait for what comes after this was called."""
+        if self._news.is_set():
+            self._news = trio.Event()
+        await self._news.wait()
+
+    async def _answered(self, subscription: Subscription, version: int) -> None:
+        while subscription.answered < version and subscription.error is None:
+            await self._wait_for_news()
+        refusal = subscription.refusals.pop(version, None) or subscription.error
+        if refusal is not None:
+            raise refusal
+
+    async def _close(self, subscription: Subscription, failure: str) -> None:
+        """Settle what is left and have the node know it, shielded, within `close_timeout_s`."""
+        self._consuming.close(subscription, failure)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_timeout_s):
+            while not subscription.closed:
+                await self._wait_for_news()
+        if not subscription.closed:
+            self._log.warning("the node did not answer when a subscription was left")
+
+    def _read(self, lease: Lease) -> Delivery[T] | None:
+        """The delivery of a lease; one that does not fit its class is settled here."""
+        cls = self._types.get(lease.type)
+        if cls is None:
+            return Delivery(self._consuming, lease, _UNREAD)
+        try:
+            value: T = value_of(cls, lease.payload, lease.encoding)
+        except DecodeError as error:
+            self._consuming.settle(lease, (self._undecodable, None, _short(str(error)), "json"))
+            self._log.warning(
+                "an object does not fit its class", object=lease.name, reason=str(error)
+            )
+            return None
+        return Delivery(self._consuming, lease, value)
+
+
+def failure_text(error: BaseException | None) -> str:
+    """The text to nack with after an exception; empty after what is no failure of a handler.
+
+    Cancellation and `KeyboardInterrupt` are no failures; neither is a lost lease, which says
+    nothing about other deliveries.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        failures, _ = error.split(Exception)
+        if failures is None:
+            return ""
+        texts = [failure_text(each) for each in failures.exceptions]
+        return _short("; ".join([text for text in texts if text]))
+    if not isinstance(error, Exception) or isinstance(error, LeaseLost):
+        return ""
+    return _short(f"{type(error).__name__}: {error}".removesuffix(": "))
+
+
+def _short(text: str) -> str:
+    if len(text) <= REASON_MAX_CHARACTERS:
+        return text
+    return text[: REASON_MAX_CHARACTERS - 1] + "…"
