@@ -38,7 +38,7 @@ _KEPT = re.compile(r"Test unit written to (.+)$", re.MULTILINE)
 
 @attrs.frozen
 class Result:
-    """What a target's run came to; `trouble` is empty when it found nothing."""
+    """What a target's run came to: `trouble` is why it ended early, `kept` what it found."""
 
     target: str
     seconds: float
@@ -51,7 +51,9 @@ class Result:
 
     def __str__(self) -> str:
         rate = self.executions / self.seconds
-        found = f"FOUND {self.kept}" if self.trouble else "no finding"
+        found = "no finding"
+        if self.trouble:
+            found = f"FOUND {self.kept}" if self.kept else "FAILED"
         return (
             f"{self.target:<16}{self.seconds:5.0f} s {self.executions:>9} executions"
             f" {rate:>7.0f}/s  coverage {self.coverage:>5}"
@@ -111,7 +113,7 @@ def run_target(target: str, seconds: int) -> Result:
         seeds=count_files(seeds),
         grown=count_files(grown) - before,
         trouble=trouble,
-        kept=kept[1] if kept else "no input to keep",
+        kept=kept[1] if kept else "",
     )
 
 

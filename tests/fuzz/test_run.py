@@ -75,4 +75,5 @@ def test_a_target_that_does_not_start_is_a_failure(folder):
     (folder / f"{TARGET}.py").write_text("import nothing_of_this_name\n")
     done = run(folder, "--seconds-each", "1", "--target", TARGET)
     assert done.returncode == 1
+    assert done.stdout.splitlines()[0].endswith("FAILED")
     assert "nothing_of_this_name" in done.stdout
