@@ -111,30 +111,19 @@ class Client:
         push = await self._producing.push_one(*prepared)
         return self._producing.text_id_of(push)
 
-    @overload
-    def pusher(
-        self, cls: type[T], /, *, type: str | None = None, window: int = WINDOW
-    ) -> Pusher[T]: ...
-    @overload
     def pusher(
         self,
-        /,
-        *,
-        type: str | None = None,
-        window: int = WINDOW,
-    ) -> Pusher[Any]: ...
-    def pusher(
-        self,
-        cls: type[Any] | None = None,
+        cls: type | None = None,
         /,
         *,
         type: str | None = None,  # noqa: A002  # see push
         window: int = WINDOW,
-    ) -> Pusher[Any]:
+    ) -> Pusher:
         """Push in bulk: `async with client.pusher(Order) as p: await p.send(order)`.
 
         Args:
-            cls: the class of the objects; None for objects of any class, or bytes.
+            cls: the class of the objects, to be defined at once; None for objects of any class,
+                each defined with the first of them, or for bytes.
             type: the type's name, needed for bytes.
             window: how many pushes may be on their way.
         """

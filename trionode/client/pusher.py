@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from trionode.client.producing import Producing
     from trionode.ids import ObjectId
-
-T = TypeVar("T")
 
 WINDOW = 4096
 """Pushes of one pusher that may be without an outcome."""
@@ -55,7 +53,7 @@ class Receipt:
 
     __slots__ = ("_event", "_push", "_pusher", "_told", "object")
 
-    def __init__(self, pusher: Pusher[Any], value: Any, shape: Shape, payload: bytes) -> None:
+    def __init__(self, pusher: Pusher, value: Any, shape: Shape, payload: bytes) -> None:
         self.object = value
         self._pusher = pusher
         self._push = PendingPush(shape, payload, self)
@@ -109,7 +107,7 @@ class Receipt:
             self._event.set()
 
 
-class Pusher(Generic[T]):
+class Pusher:
     """Pushes many objects without waiting for each; made by `Client.pusher`.
 
     Leaving the block waits for all of them, and raises `PushFailed` with the objects that nodes
@@ -123,7 +121,7 @@ class Pusher(Generic[T]):
         prepare: Callable[[Any, str | None, str | None], tuple[Shape, bytes] | None],
         define: Callable[[type, str | None], Awaitable[object]],
         *,
-        cls: type[T] | None,
+        cls: type | None,
         type_name: str | None,
         window: int,
         close_timeout_s: float,
@@ -173,7 +171,7 @@ class Pusher(Generic[T]):
         else:
             self._withdraw()
 
-    async def send(self, value: T | bytes, *, encoding: str | None = None) -> Receipt:
+    async def send(self, value: Any, *, encoding: str | None = None) -> Receipt:
         """Push an object; returns at once unless the window is full.
 
         Args:
