@@ -16,19 +16,23 @@ NODE_VARIABLE = "TRIONODE_NODE"
 NODE_DEFAULT = "127.0.0.1:7400"
 
 
-def _addresses(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Split and check the addresses; blanks around them are dropped."""
+def addresses(
+    _ctx: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    """Split and check addresses, none of them for no value; blanks around them are dropped."""
+    if value is None:
+        return ()
     from trionode.net.dialler import parse_address  # noqa: PLC0415  # only when a command needs it
 
-    addresses = tuple(part.strip() for part in value.split(",") if part.strip())
-    if not addresses:
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not found:
         raise click.BadParameter("no address given: HOST:PORT, or several separated by commas")
-    for address in addresses:
+    for address in found:
         try:
             parse_address(address)
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
-    return addresses
+    return found
 
 
 def node_option(function: Decorated) -> Decorated:
@@ -36,7 +40,7 @@ def node_option(function: Decorated) -> Decorated:
     return click.option(
         "--node",
         "node",
-        callback=_addresses,
+        callback=addresses,
         metavar="HOST:PORT[,...]",
         envvar=NODE_VARIABLE,
         default=NODE_DEFAULT,

@@ -7,7 +7,6 @@ import trio
 
 import trionode
 from trionode.cli.options import node_option
-from trionode.cli.root import Failed
 from trionode.cli.running import run
 from trionode.errors import ConnectError, ConnectionLost
 

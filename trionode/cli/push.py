@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,10 +18,11 @@ from trionode.cli.pipes import LINE_MAX_BYTES, STDIN, Writer, read_lines
 from trionode.cli.progress import progress
 from trionode.cli.root import Failed
 from trionode.cli.running import run
+from trionode.errors import Error
 from trionode.ids import format_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from trionode.client import Pusher, Receipt
 
@@ -78,15 +79,83 @@ async def _push_stdin(node: tuple[str, ...], type_name: str) -> None:
     if os.isatty(STDIN):
         click.echo("one JSON document a line; Ctrl-D ends", err=True)
     with progress("pushing", _size_of_file(STDIN)) as advance:
-        async with _pushing(node, type_name, advance) as pushing:
+        async with _pushing(node, type_name) as pushing:
             number = 0
             async for lines, _ in read_lines():
                 for line in lines:
                     number += 1
                     await pushing.push_line(number, line)
+                    advance(1 + len(line or b""))
 
 
 def _size_of_file(fd: int) -> int | None:
     """How many bytes there are to read, when it is a file."""
     status = os.fstat(fd)
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+@contextlib.asynccontextmanager
+async def _pushing(node: tuple[str, ...], type_name: str) -> AsyncIterator[_Pushing]:
+    """A block that pushes; at its end every id has been printed."""
+    send, receive = trio.open_memory_channel["_Sent"](UNPRINTED_MAX)
+    async with trionode.connect(*node) as client, trio.open_nursery() as nursery:
+        pusher = client.pusher(type=type_name)
+        nursery.start_soon(_print_ids, receive, name="ids")
+        async with pusher as entered, send:
+            yield _Pushing(entered, send)
+
+
+@attrs.frozen
+class _Sent:
+    """A push and what to call it in a message; or, without a receipt, why there is none."""
+
+    where: str
+    receipt: Receipt | None
+    problem: str = ""
+
+
+class _Pushing:
+    """Pushes one object after the other."""
+
+    def __init__(self, pusher: Pusher, sent: trio.MemorySendChannel[_Sent]) -> None:
+        self._pusher = pusher
+        self._sent = sent
+
+    async def push(self, where: str, payload: bytes) -> None:
+        """Push a payload that is known to be JSON."""
+        receipt = await self._pusher.send(payload, encoding="json")
+        await self._sent.send(_Sent(where, receipt))
+
+    async def push_line(self, number: int, line: bytes | None) -> None:
+        """Push a line of stdin; None is one that is too long."""
+        where = f"line {number}"
+        if line is None:
+            await self._stop(where, f"longer than {LINE_MAX_BYTES} bytes")
+        elif line.strip():
+            try:
+                check_json(line)
+            except ValueError as error:
+                await self._stop(where, f"not JSON: {error}")
+            await self.push(where, line)
+
+    async def _stop(self, where: str, problem: str) -> None:
+        """Have everything before a bad line acknowledged and printed, then end."""
+        await self._sent.send(_Sent(where, None, problem))
+        await trio.sleep_forever()
+
+
+async def _print_ids(sent: trio.MemoryReceiveChannel[_Sent]) -> None:
+    """Task: print the ids in order, as they are acknowledged; end the command at a failure."""
+    writer = Writer()
+    acknowledged = 0
+    async for each in sent:
+        problem = each.problem
+        if each.receipt is not None:
+            try:
+                name = format_id(await each.receipt.wait())
+            except Error as error:
+                problem = str(error)
+        if problem:
+            raise Failed(f"{each.where}: {problem}; {acknowledged} acknowledged before")
+        await writer.write(name.encode() + b"\n")
+        acknowledged += 1

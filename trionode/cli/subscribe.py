@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING, Any
+
 import click
 import trio
 
@@ -12,6 +15,9 @@ from trionode.cli.pipes import Writer
 from trionode.cli.root import Failed
 from trionode.cli.running import run
 from trionode.cli.window import Window
+
+if TYPE_CHECKING:
+    from trionode.client import Deliveries
 
 _EPILOG = """\b
 Each object is one line of JSON:
@@ -59,3 +65,35 @@ def command(
     run(_print_all, node, types, window, timeout_s)
     if count is not None and not window.complete:
         raise Failed(f"{window.printed} of {count} objects came within {timeout_s:g} s")
+
+
+async def _print_all(
+    node: tuple[str, ...], types: tuple[str, ...], window: Window, timeout_s: float | None
+) -> None:
+    """Print until the window is complete or the time is over."""
+    with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
+        async with (
+            trionode.connect(*node) as client,
+            client.subscribe(*types, credit=window.credit) as deliveries,
+        ):
+            await _print_deliveries(deliveries, window)
+
+
+async def _print_deliveries(deliveries: Deliveries[Any], window: Window) -> None:
+    writer = Writer()
+    async for delivery in deliveries:
+        await writer.write(
+            object_line(
+                delivery.type, delivery.id, delivery.attempt, delivery.encoding, delivery.payload
+            )
+        )
+        credit = window.after_printing()
+        if credit is not None:
+            # Before the ack, which would free a place in the old window.
+            await deliveries.set_credit(credit)
+        if window.settles:
+            delivery.ack()
+        if window.complete:
+            if window.settles:
+                await delivery.settled()
+            return

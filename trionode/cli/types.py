@@ -13,7 +13,7 @@ from trionode.cli.root import Failed
 from trionode.cli.running import run
 
 if TYPE_CHECKING:
-    from trionode.wire.frames import Definition
+    from trionode.schema.definition import Definition
 
 _EPILOG = """\b
 One line per definition: type, fingerprint, JSON Schema. A type may have

@@ -15,11 +15,11 @@ class Window:
     would free a place; so no more than `count` objects are ever handed over, in all.
     """
 
-    __slots__ = ("_count", "_settles", "credit", "printed")
+    __slots__ = ("_count", "credit", "printed", "settles")
 
     def __init__(self, count: int | None, *, settles: bool) -> None:
         self._count = count
-        self._settles = settles
+        self.settles = settles
         self.printed = 0
         self.credit = CREDIT if count is None else min(CREDIT, count)
 
@@ -31,10 +31,10 @@ class Window:
     def after_printing(self) -> int | None:
         """Note that one was printed; returns the credit to set now, or None to leave it."""
         self.printed += 1
-        wanted = CREDIT if self._settles else self.printed + CREDIT
+        wanted = CREDIT if self.settles else self.printed + CREDIT
         if self._count is not None:
-            wanted = min(wanted, self._count - self.printed if self._settles else self._count)
-        elif not self._settles and wanted < self.credit + GROWTH:
+            wanted = min(wanted, self._count - self.printed if self.settles else self._count)
+        elif not self.settles and wanted < self.credit + GROWTH:
             return None
         if wanted == self.credit:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trionode.net import dialler, listener
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Network(Protocol):
     """Makes listeners and streams."""
 
-    async def listen(self, host: str, port: int) -> Sequence[trio.abc.Listener[trio.abc.Stream]]:
+    async def listen(self, host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:
         """Listen on an address.
 
         Raises:
@@ -29,7 +29,7 @@ class Network(Protocol):
             ConnectError: nobody answers there.
         """
 
-    def address_of(self, listening: trio.abc.Listener[trio.abc.Stream]) -> str:
+    def address_of(self, listening: trio.abc.Listener[Any]) -> str:
         """`host:port` that a listener really has."""
 
 
@@ -44,6 +44,6 @@ class Tcp:
         """See `Network.dial`."""
         return await dialler.dial(host, port, timeout_s=timeout_s)
 
-    def address_of(self, listening: trio.abc.Listener[trio.abc.Stream]) -> str:
+    def address_of(self, listening: trio.abc.Listener[Any]) -> str:
         """See `Network.address_of`."""
         return listener.bound_address(listening)  # type: ignore[arg-type]  # made by `listen`

@@ -76,7 +76,7 @@ class Node:
         self._log = log
         self._random_bytes = random_bytes
         self._unix_time = unix_time
-        self._network: Network = network or Tcp()
+        self.network: Network = network or Tcp()
         self._connections: set[Connection] = set()
         self._listeners: list[trio.abc.Listener[Any]] = []
         self._stop = trio.Event()
@@ -170,7 +170,7 @@ class Node:
             context.types.learn(definition)
         self._producing = Producing(context)
         self._consuming = Consuming(context, trio.current_time)
-        self._peers = Peers(context, self._network)
+        self._peers = Peers(context, self.network)
         self._mesh = Mesh(context, on_told=self._peers.told, on_twin=self._fail)
         parts = store.recover(self._unix_time() - trio.current_time())
         while (part := await self._next_part(parts)) is not None:
@@ -187,8 +187,8 @@ class Node:
     async def _listen(self) -> None:
         for address in self._config.node.listen:
             host, port = parse_address(address)
-            self._listeners.extend(await self._network.listen(host, port))
-        bound = self._network.address_of(self._listeners[0])
+            self._listeners.extend(await self.network.listen(host, port))
+        bound = self.network.address_of(self._listeners[0])
         self._context.address = self._config.node.advertise or bound
         self._bound = bound
 

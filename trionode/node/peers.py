@@ -98,7 +98,8 @@ class Peers:
                 "name": "",
                 "address": target.address,
                 "version": "",
-                "state": target.state,
+                # Its link may just have gone, and who dials not know yet.
+                "state": "lost" if target.state == "linked" else target.state,
                 "rtt_ms": None,
                 "last_error": target.last_error,
             }
