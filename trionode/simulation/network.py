@@ -51,11 +51,20 @@ class Line:
 
     nodes: tuple[SimulatedNode, SimulatedNode]
     current: list[Connection | None] = attrs.field(factory=lambda: [None, None])
+    attempt: Connection | None = None
+    """The last connection that was tried; its hellos may still be under way."""
     blocked: list[bool] = attrs.field(factory=lambda: [False, False])
     blocked_since: float = 0.0
     dialling: bool = False
     removed: bool = False
     slow_s: float = 0.0
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All that may have something in flight."""
+        return list(
+            dict.fromkeys(each for each in (*self.current, self.attempt) if each is not None)
+        )
 
     @property
     def up(self) -> bool:
@@ -115,7 +124,7 @@ class Network:
         if any(line.blocked) or any(node.paused for node in line.nodes):
             self.dial(line, DIAL_AGAIN_S)
             return
-        connection = Connection(line, lives=[node.life for node in line.nodes])
+        connection = line.attempt = Connection(line, lives=[node.life for node in line.nodes])
         self._scheduler.after(CONNECT_MAX_S, self._check_connected, connection)
         for end in (0, 1):
             host = line.nodes[end].host
@@ -158,17 +167,17 @@ class Network:
         self._scheduler.at(arrival, self._arrive, connection, to, frame)
 
     def _arrive(self, connection: Connection, to: int, frame: Frame) -> None:
-        if connection.broken or not connection.open[to]:
-            return
-        line = connection.line
-        node = line.nodes[to]
-        if node.life != connection.lives[to]:
+        if connection.line.blocked[to] or connection.held_up[to]:
+            connection.held_up[to].append(frame)
+        else:
+            self._read(connection, to, frame)
+
+    def _read(self, connection: Connection, to: int, frame: Frame) -> None:
+        node = connection.line.nodes[to]
+        if connection.broken or not connection.open[to] or node.life != connection.lives[to]:
             return
         if node.paused:
-            node.inbox.append((self._arrive, (connection, to, frame)))
-            return
-        if line.blocked[to] or connection.held_up[to]:
-            connection.held_up[to].append(frame)
+            node.inbox.append((self._read, (connection, to, frame)))
             return
         self.frames += 1
         if frame[0] == "hello":
@@ -180,7 +189,7 @@ class Network:
 
     def cut(self, line: Line, notice_max_s: float) -> None:
         """Lose the connection of a line with all in flight; each end notices within a time."""
-        for connection in dict.fromkeys(each for each in line.current if each is not None):
+        for connection in line.connections:
             self._break(connection)
             for end in (0, 1):
                 delay_s = notice_max_s * self._generator.unit()
@@ -218,18 +227,17 @@ class Network:
         for line in node.lines:
             end = line.nodes.index(node)
             line.current[end] = None
-            other = line.current[1 - end]
-            if other is not None:
-                self._break(other)
+            for connection in line.connections:
+                self._break(connection)
                 delay_s = notice_max_s * self._generator.unit()
-                self._scheduler.after(delay_s, self._notice, other, 1 - end)
+                self._scheduler.after(delay_s, self._notice, connection, 1 - end)
 
     def block(self, line: Line, *ends: int) -> None:
         """Let nothing arrive at these ends, until `heal`; a silent peer is given up in the end."""
         for end in ends:
             line.blocked[end] = True
         line.blocked_since = self._scheduler.time
-        for connection in dict.fromkeys(each for each in line.current if each is not None):
+        for connection in line.connections:
             for end in (0, 1):
                 patience_s = KEEPALIVE_S * self._generator.between(0.5, 1.5)
                 self._scheduler.after(patience_s, self._give_up, connection, end)
@@ -243,12 +251,12 @@ class Network:
     def heal(self, line: Line) -> None:
         """Let what was held up arrive."""
         line.blocked[0] = line.blocked[1] = False
-        for connection in dict.fromkeys(each for each in line.current if each is not None):
+        for connection in line.connections:
             for end in (0, 1):
                 held = connection.held_up[end][:]
                 connection.held_up[end].clear()
                 for frame in held:
-                    self._put(connection, end, frame)
+                    self._read(connection, end, frame)
         self.dial(line)
 
 
