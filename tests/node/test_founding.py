@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from tests.support.wires import frame_client
+from trionode.config import Config, Peers
 from trionode.testing import mesh
 from trionode.testing.mesh import ONE_BEFORE
-from trionode.config import Config, Peers
 from trionode.wire import frames
 
 STATES = ("ready", "delayed", "leased", "transferring", "dead")

@@ -200,6 +200,11 @@ class Mesh:
         self._context.engine.handle(events.LinkDown(link.handle))
         self._tell_all()
 
+    def leave(self) -> None:
+        """End every link: the node goes away."""
+        for link in list(self.links.values()):
+            self._close(link)
+
     def _hello(self) -> frames.LinkHello:
         context = self._context
         return frames.LinkHello(

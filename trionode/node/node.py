@@ -278,6 +278,7 @@ class Node:
         with trio.move_on_after(timeout_s):
             await engine.until(self._is_done)
             await engine.committed()
+        self._mesh.leave()
         for connection in list(self._connections):
             connection.drain()
         with trio.move_on_after(FAREWELL_S if self._connections else 0):
