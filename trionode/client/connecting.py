@@ -83,6 +83,7 @@ class ClientBlock:
         self._options = options
         self._dialler = dialler
         self._manager: AbstractAsyncContextManager[trio.Nursery, Any] | None = None
+        self._nursery: trio.Nursery | None = None
         self._connector: Connector | None = None
 
     async def __aenter__(self) -> Client:
@@ -114,7 +115,7 @@ class ClientBlock:
                 consuming.fail_all(failure)
 
         self._manager = trio.open_nursery()
-        nursery = await self._manager.__aenter__()
+        nursery = self._nursery = await self._manager.__aenter__()
         nursery.start_soon(run, name="trionode client")
         try:
             await connector.connected()
@@ -137,15 +138,17 @@ class ClientBlock:
     async def _leave(self, error: BaseException | None) -> bool:
         """Wait for the background to end; whether the exception was only its end's doing."""
         assert self._manager is not None
+        assert self._nursery is not None
+        # As long as no background task has failed, the exception has nothing to do with the nursery.
+        told = error if self._nursery.cancel_scope.cancel_called else None
         try:
-            kind = None if error is None else type(error)
-            traceback = None if error is None else error.__traceback__
-            return bool(await self._manager.__aexit__(kind, error, traceback))
-        except BaseException as raised:  # noqa: BLE001  # the cause goes on, whatever it is
-            if raised is error:
+            if told is None:
+                await self._manager.__aexit__(None, None, None)
                 return False
+            return bool(await self._manager.__aexit__(type(told), told, told.__traceback__))
+        except BaseException as raised:  # noqa: BLE001  # the cause goes on, whatever it is
             cause = _foremost(raised, error)
-            if cause is error:
+            if cause is error or (error is not None and isinstance(cause, trio.Cancelled)):
                 return False
             raise cause from None
 
@@ -154,7 +157,8 @@ def _foremost(raised: BaseException, error: BaseException | None) -> BaseExcepti
     """Of what a nursery raised: the user's exception if it is there, else the weightiest."""
     if not isinstance(raised, BaseExceptionGroup) or raised is error:
         return raised
-    if error is not None and any(each is error for each in raised.exceptions):
+    if any(each is error and not isinstance(each, trio.Cancelled) for each in raised.exceptions):
+        assert error is not None
         return error
     causes = [_foremost(each, None) for each in raised.exceptions]
     ours = [each for each in causes if not isinstance(each, trio.Cancelled)]
