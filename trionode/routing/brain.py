@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trionode.routing import effects, events
+from trionode.routing import events
 from trionode.routing.context import Context
 from trionode.routing.credit import Credit
 from trionode.routing.intake import Intake
@@ -147,8 +147,9 @@ class Brain:
             return
         taken = self._takings.came(event, link, self._room(event, link), now)
         self._credit.received(event, link, now)
-        if taken:
-            self._leases.match(self._context.custody.table(event.type))
+        table = self._context.custody.tables.get(event.type)
+        if taken and table is not None:
+            self._leases.match(table)
 
     def _room(self, event: events.OfferCame, link: Link) -> int:
         """How many objects of an offer can be taken.
@@ -166,7 +167,7 @@ class Brain:
         if link is None:
             return
         kept = self._givings.answered(event, link, now)
-        if kept and event.known and self._context.draining:
+        if event.refused and self._context.draining:
             link.refusing = True
         self._match_all(kept)
 
@@ -186,13 +187,15 @@ class Brain:
         context = self._context
         fire: dict[str, Callable[[Any, float], object]] = {
             "due": self._due,
-            "deadline": lambda item, _now: self._deadline(item),
             "plan": self._plan_due,
             "credit": self._credit.withdraw,
             "doubt": self._doubt_due,
         }
-        for _when, kind, key in context.timers.due(now):
-            fire[kind](key, now)
+        fired = list(context.timers.due(now))
+        self._expire([key for _when, kind, key in fired if kind == "deadline"])
+        for _when, kind, key in fired:
+            if kind != "deadline":
+                fire[kind](key, now)
         if context.stale_interest:
             self._interest.flush()
         plans = list(context.stale_plans)
@@ -232,19 +235,15 @@ class Brain:
         item.table.ready.append([item])
         self._leases.match(item.table)
 
-    def _deadline(self, item: HeldObject) -> None:
+    def _expire(self, items: list[HeldObject]) -> None:
         """G2: an object leaves at the deadline its producer set, whatever it waits for.
 
         One that is on offer leaves when the offer ends; a dead letter waits for a person.
         """
-        context = self._context
-        if item.state in (State.GONE, State.DEAD, State.TRANSFERRING):
-            return
-        if item.state == State.LEASED:
-            self._leases.release_for_removal(item, "its deadline passed")
-        context.stale_grants[item.table.name] = None
-        ids = context.custody.remove([item], Step.EXPIRE, "expired")
-        context.out.append(effects.Forget(ids))
+        stay = (State.GONE, State.DEAD, State.TRANSFERRING)
+        over = [item for item in dict.fromkeys(items) if item.state not in stay]
+        if over:
+            self._leases.expire(over)
 
     def _plan_due(self, table: TypeTable, _now: float) -> None:
         table.wake = float("inf")

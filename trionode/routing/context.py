@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trionode.routing import effects
 from trionode.routing.custody import Custody, TypeTable
 from trionode.routing.model import HeldObject, State, Step
 from trionode.routing.queues import Timers
@@ -67,25 +68,28 @@ class Context:
             item.amend(due=due)
             self.timers.set(due, "due", item)
 
-    def keep(self, items: list[HeldObject], now: float) -> None:
+    def keep(self, items: list[HeldObject], now: float) -> list[HeldObject]:
         """Objects on offer stay here: as what they were before, ready ones to the front.
 
-        The caller matches the types afterwards.
+        Those whose deadline passed meanwhile leave; the others are returned. The caller matches
+        their types afterwards.
         """
         self.custody.move(items, Step.KEEP)
-        ready = []
+        ready, over = [], []
         for item in items:
             item.holder = None
             if item.detail("dead") is not None:
                 self.custody.move([item], Step.BURY)
+            elif item.detail("deadline", float("inf")) <= now:
+                over.append(item)
             elif item.detail("due", now) > now:
                 self.delay([item], item.detail("due"))
             else:
                 ready.append(item)
-            if item.detail("deadline", now + 1) <= now:
-                # Its timer rang in vain while it was on offer.
-                self.timers.set(now, "deadline", item)
         self.requeue(ready, now)
+        if over:
+            self.out.append(effects.Forget(self.custody.remove(over, Step.EXPIRE, "expired")))
+        return [item for item in items if item.state != State.GONE]
 
     def watch(self, items: list[HeldObject]) -> None:
         """Set the timers that objects new in custody need: the end of a delay, the deadline."""

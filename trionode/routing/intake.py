@@ -10,10 +10,12 @@ from trionode.routing.model import HeldObject, State
 from trionode.routing.producers import Producers
 
 if TYPE_CHECKING:
+    from trionode.ids import Run
     from trionode.routing import events
     from trionode.routing.context import Context
     from trionode.routing.custody import TypeTable
     from trionode.routing.leases import Leases
+    from trionode.routing.producers import AcceptedSequences
 
 
 class Intake:
@@ -33,14 +35,23 @@ class Intake:
         floor = max(book.floor, event.acknowledged)
         book.raise_floor(event.acknowledged)
         count = len(event.payloads)
-        table = context.custody.table(event.type)
         fresh = book.missing(event.first, count)
+        if fresh:
+            self._take(event, book, fresh, now)
+            context.out.append(effects.RememberProducer(event.producer, fresh, floor))
+        context.out.append(
+            effects.AcknowledgePush(event.stream, [(event.first, count)], after_commit=True)
+        )
+
+    def _take(
+        self, event: events.Pushed, book: AcceptedSequences, fresh: list[Run], now: float
+    ) -> None:
+        context = self._context
+        table = context.custody.table(event.type)
         objects: list[HeldObject] = []
         for first, length in fresh:
             book.add(first, length)
             objects += self._objects(event, table, (first, length), now)
-        if fresh:
-            context.out.append(effects.RememberProducer(event.producer, fresh, floor))
         objects = [item for item in objects if not self._merged(item)]
         if objects:
             context.custody.admit(table, objects, "accepted")
@@ -48,9 +59,6 @@ class Intake:
                 context.watch(objects)
             context.out.append(effects.Keep(objects, fresh=True))
             self._leases.match(table)
-        context.out.append(
-            effects.AcknowledgePush(event.stream, [(event.first, count)], after_commit=True)
-        )
 
     def _merged(self, item: HeldObject) -> bool:
         """Whether the object is here already: pushed to another node before, and transferred."""

@@ -260,15 +260,25 @@ class Leases:
 
     # --- shared --------------------------------------------------------------------------------
 
-    def release_for_removal(self, item: HeldObject, reason: str) -> None:
-        """Take a lease away because its object leaves custody; the consumer is told."""
-        subscription = item.holder
-        assert isinstance(subscription, Subscription)
-        self._release([item])
-        self._context.out.append(
-            effects.LoseLeases(subscription.stream.handle, [(item.id, item.attempt)], reason)
-        )
-        self._credit_freed([subscription])
+    def expire(self, items: list[HeldObject]) -> None:
+        """End custody of objects whose deadline passed; those who lease some are told.
+
+        All at once: what is freed must not go to one that is about to end as well.
+        """
+        context = self._context
+        leased = [item for item in items if item.state == State.LEASED]
+        lost: dict[int, list[tuple[int, int]]] = {}
+        for item in leased:
+            assert isinstance(item.holder, Subscription)
+            lost.setdefault(item.holder.stream.handle, []).append((item.id, item.attempt))
+        subscriptions = self._release(leased)
+        for item in items:
+            context.stale_grants[item.table.name] = None
+        ids = context.custody.remove(items, Step.EXPIRE, "expired")
+        context.out.append(effects.Forget(ids))
+        for stream, leases in lost.items():
+            context.out.append(effects.LoseLeases(stream, leases, "its deadline passed"))
+        self._credit_freed(subscriptions)
 
     def _release(self, items: Iterable[HeldObject]) -> list[Subscription]:
         """Take objects out of their subscriptions' windows; their state is moved by the caller.

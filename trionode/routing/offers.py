@@ -112,8 +112,7 @@ class Givings:
         self._forget(offer)
         if event.known:
             self._close(link.handle, number)
-        self._context.keep(kept, now)
-        return kept
+        return context.keep(kept, now)
 
     def link_up(self, link: Link) -> None:
         """Ask the peer about every open offer, and say that all others are closed.
@@ -157,7 +156,7 @@ class Givings:
         for item in kept:
             item.amend(possibly_duplicate=True)
         self._forget(offer)
-        self._context.keep(kept, now)
+        kept = self._context.keep(kept, now)
         if kept:
             self._context.out.append(effects.Keep(kept))
         return kept
@@ -242,8 +241,7 @@ class Takings:
                 continue
             context.custody.merge(table, len(payload), "received")
             if held is not None:
-                self._merge(held, copy, now)
-                merged.append(held)
+                merged += self._merge(held, copy, now)
         arrived = list(fresh.values())
         context.custody.admit(table, arrived, "received")
         context.watch(arrived)
@@ -253,13 +251,14 @@ class Takings:
         if merged:
             context.out.append(effects.Keep(merged))
 
-    def _merge(self, held: HeldObject, copy: HeldObject, now: float) -> None:
+    def _merge(self, held: HeldObject, copy: HeldObject, now: float) -> list[HeldObject]:
         """Take from an arriving copy what the one held doesn't know; of contents, the last wins.
 
         If ours is on its way out, the arriving one takes its place, and the offer is void for it.
+        Returns the one held, if it is still.
         """
         if held.state == State.LEASED:
-            return  # a valid lease keeps its name (id, attempt) and its content
+            return [held]  # a valid lease keeps its name (id, attempt) and its content
         context = self._context
         version = copy.detail("version", 1)
         ahead = version - held.detail("version", 1)
@@ -272,8 +271,10 @@ class Takings:
         if held.state == State.TRANSFERRING:
             if ahead >= 0:
                 held.details = copy.details
-            context.keep([held], now)
-            context.watch([held])
+            stays = context.keep([held], now)
+            context.watch(stays)
+            return stays
+        return [held]
 
 
 PATH_KEPT = 32
