@@ -60,7 +60,7 @@ class NodeProcess:
     def __init__(self, name: str, *arguments: str, listen: str, **variables: str) -> None:
         self.name = name
         self.address = listen
-        self._arguments = arguments
+        self._arguments = ("--memory", *arguments)
         self._variables = variables
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self.process: subprocess.Popen[bytes]
@@ -69,8 +69,7 @@ class NodeProcess:
     def start(self) -> None:
         """Run it, and wait until it is ready."""
         self.process = subprocess.Popen(
-            [COMMAND, "serve", "--name", self.name, "--listen", self.address, "--memory"]
-            + list(self._arguments),
+            [COMMAND, "serve", "--name", self.name, "--listen", self.address, *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
