@@ -8,7 +8,7 @@ import trio
 from tests.support.wires import frame_client
 from trionode.config import Config, Peers
 from trionode.testing import mesh
-from trionode.testing.mesh import ONE_BEFORE
+from trionode.testing.nodes import ONE_BEFORE
 from trionode.wire import frames
 
 STATES = ("ready", "delayed", "leased", "transferring", "dead")

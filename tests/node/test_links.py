@@ -6,7 +6,7 @@ import trio
 
 from trionode.config import Config, Node, Peers
 from trionode.testing import mesh
-from trionode.testing.mesh import FIRST_ONLY, linked_peers
+from trionode.testing.nodes import FIRST_ONLY, linked_peers
 
 
 def ids(status) -> set[str]:

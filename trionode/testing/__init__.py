@@ -3,7 +3,19 @@
 Under trio's `MockClock` with autojump, a test of timeouts and back-off takes no time.
 """
 
-from trionode.testing.mesh import MeshUnderTest, NodeUnderTest, mesh
-from trionode.testing.network import MemoryNetwork
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trionode.testing.nodes import MeshUnderTest, NodeUnderTest, mesh
+    from trionode.testing.network import MemoryNetwork
 
 __all__ = ["MemoryNetwork", "MeshUnderTest", "NodeUnderTest", "mesh"]
+
+
+def __getattr__(name: str) -> object:
+    # The plugin is imported by every run of pytest, which may need neither trio nor a node.
+    if name in __all__:
+        from trionode.testing import network, nodes  # noqa: PLC0415  # see above
+
+        return getattr(network if name == "MemoryNetwork" else nodes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

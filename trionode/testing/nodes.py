@@ -11,13 +11,19 @@ import attrs
 import trio
 
 from trionode import logs
+from trionode.client.connecting import ClientBlock
+from trionode.client.connector import ClientOptions
 from trionode.config import Config
+from trionode.net.dialler import parse_address
 from trionode.node import Node
 from trionode.store import MemoryStore
 from trionode.testing.network import MemoryNetwork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from trionode.client import Client
 
 Links: TypeAlias = "Callable[[int], list[int]]"
 """Which of the nodes before it a node dials."""
@@ -112,6 +118,17 @@ class MeshUnderTest:
     network: MemoryNetwork = attrs.field(factory=MemoryNetwork)
     random: Random = attrs.field(factory=lambda: Random(0))  # noqa: S311  # a test is to repeat
     nodes: list[NodeUnderTest] = attrs.field(factory=list)
+
+    def connect(self, *nodes: NodeUnderTest) -> AbstractAsyncContextManager[Client]:
+        """A client, as `trionode.connect` gives one, of these nodes; of the first when none."""
+
+        async def dial(address: str) -> trio.abc.Stream:
+            host, port = parse_address(address)
+            return await self.network.dial(host, port, timeout_s=1)
+
+        return ClientBlock(
+            [node.address for node in nodes or self.nodes[:1]], ClientOptions(), dial
+        )
 
     def __getitem__(self, index: int) -> NodeUnderTest:
         return self.nodes[index]
