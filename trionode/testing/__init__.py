@@ -6,8 +6,8 @@ Under trio's `MockClock` with autojump, a test of timeouts and back-off takes no
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trionode.testing.nodes import MeshUnderTest, NodeUnderTest, mesh
     from trionode.testing.network import MemoryNetwork
+    from trionode.testing.nodes import MeshUnderTest, NodeUnderTest, mesh
 
 __all__ = ["MemoryNetwork", "MeshUnderTest", "NodeUnderTest", "mesh"]
 
