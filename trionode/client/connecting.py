@@ -139,7 +139,7 @@ class ClientBlock:
         """Wait for the background to end; whether the exception was only its end's doing."""
         assert self._manager is not None
         assert self._nursery is not None
-        # As long as no background task has failed, the exception has nothing to do with the nursery.
+        # While no background task has failed, the exception has nothing to do with the nursery.
         told = error if self._nursery.cancel_scope.cancel_called else None
         try:
             if told is None:
