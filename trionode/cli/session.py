@@ -239,13 +239,16 @@ class _Session:
         ended = trio.Event()
         try:
             with trio.CancelScope() as scope:
-                async with self._client.subscribe(command.type, credit=command.credit) as found:
+                async with self._client.subscribe(
+                    command.type, credit=command.credit, on_lost=self._lose
+                ) as found:
                     self._subscriptions[command.type] = _Open(found, scope, ended)
                     task_status.started()
                     async for delivery in found:
                         await self._print(command.type, delivery)
         finally:
             self._subscriptions.pop(command.type, None)
+            self._forget_all(command.type)
             ended.set()
 
     async def _print(self, key: str, delivery: Delivery[Any]) -> None:
@@ -255,6 +258,18 @@ class _Session:
                 delivery.type, delivery.id, delivery.attempt, delivery.encoding, delivery.payload
             )
         )
+
+    def _forget_all(self, key: str) -> None:
+        """A subscription is over: what is open of it has returned."""
+        for value, attempts in list(self._printed.items()):
+            for attempt in [number for number, (own, _) in attempts.items() if own == key]:
+                self._forget(value, attempt)
+
+    def _lose(self, value: ObjectId, attempt: int, reason: str) -> None:
+        """A delivery that was printed and not settled is no longer the driver's."""
+        if attempt in self._printed.get(value, {}):
+            self._forget(value, attempt)
+            self._nursery.start_soon(self._outbox.send, lines.lost(value, attempt, reason))
 
     # --- answering --------------------------------------------------------------------------------
 
