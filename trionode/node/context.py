@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from trionode.errors import ProtocolError, Refused, Status
+from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.wire import frames
 from trionode.wire.codec import MESSAGEPACK, UnknownFrame, codec_for
 
@@ -63,6 +63,9 @@ class NodeContext:
     phase: Phase = Phase.STARTING
     address: str = ""
     """Where others can dial this node."""
+    ending: bool = False
+    """Whether the node cuts off whoever is still connected: what happens to a lease then is not
+    its consumer's doing (G5)."""
     peer_addresses: Callable[[], list[str]] = list
     """The addresses of the nodes that are linked now."""
     counters: Counters = attrs.field(factory=Counters)
@@ -139,12 +142,20 @@ class Wire:
         return cls(call, context, codec_for(call.metadata.get("content-type", "")))
 
     def send(self, frame: Frame) -> None:
-        """Queue a frame.
+        """Queue a frame; one that cannot be written ends the call, or both sides would differ.
 
         Raises:
             ConnectionLost: the call is over.
         """
-        self.call.send(self._codec.encode(frame))
+        try:
+            data = self._codec.encode(frame)
+        except Exception as error:
+            self._context.counters.faults += 1
+            text = "a frame cannot be written; its call ends"
+            self._context.log.error(text, frame=type(frame).__name__, exc_info=error)  # noqa: TRY400  # see net.Log
+            self.call.reset()
+            raise ConnectionLost(f"{type(frame).__name__} cannot be written") from error
+        self.call.send(data)
 
     def decode(self, data: bytes) -> Frame | None:
         """A frame, or None for one that may be ignored.

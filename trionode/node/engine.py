@@ -8,6 +8,11 @@ commits grow with the load by themselves.
 
 A store that fails stops custody, not the node: the batch is tried again until it is written, and
 nothing that waits for it is said. Without a durable store nothing waits for anything.
+
+A defect must not make books and store differ. What the brain wanted done before it failed is done,
+since its books have changed as far as that, and only then its caller hears of the failure; an
+effect that cannot be carried out is counted and holds up no other; a committer that failed begins
+again with the commit that it had.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trionode.logs import Logger
+    from trionode.node.context import Counters
     from trionode.routing import Brain
     from trionode.routing.effects import Effect
     from trionode.schema.definition import Definition
@@ -51,10 +57,11 @@ class Engine:
         store: opened.
         stamp: the last stamp that the store knows.
         unix_time: the wall clock in seconds, for times that outlive the process.
-        log: for commits that fail.
+        log: for commits and effects that fail.
+        counters: where faults are counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # built in one place, Node._recover
         self,
         brain: Brain,
         store: Store,
@@ -62,6 +69,7 @@ class Engine:
         stamp: int,
         unix_time: Callable[[], float],
         log: Logger,
+        counters: Counters,
     ) -> None:
         self.brain = brain
         self.store_failure = ""
@@ -72,6 +80,7 @@ class Engine:
         """Whether what is in custody survives a crash."""
         self._unix_time = unix_time
         self._log = log
+        self._counters = counters
         self._sinks: dict[type, Callable[[Any], None]] = {}
         self._commit = self._next_commit(stamp)
         self._running: _Commit | None = None
@@ -85,9 +94,30 @@ class Engine:
         self._sinks.update(sinks)
 
     def handle(self, event: object) -> None:
-        """Give the brain an event and carry out, or stage, what it wants done."""
+        """Give the brain an event and carry out, or stage, what it wants done.
+
+        Raises:
+            Exception: a defect of the brain; the event is to count as not understood.
+        """
         brain = self.brain
-        for effect in brain.handle(event, trio.current_time()):
+        try:
+            self._stage(brain.handle(event, trio.current_time()))
+        except Exception:
+            self._counters.faults += 1
+            context = brain.context
+            done, context.out = context.out, []
+            self._stage(done)
+            raise
+        finally:
+            wake_at = brain.wake_at
+            if brain.work_flagged or (wake_at is not None and wake_at < self._wake_planned):
+                self._rouse.set()
+            if self._progress is not None:
+                self._progress.set()
+                self._progress = None
+
+    def _stage(self, effects: list[Effect]) -> None:
+        for effect in effects:
             if effect.stored:
                 if self.durable:
                     self._commit.batch.add(effect)  # type: ignore[arg-type]  # `stored` says it
@@ -95,13 +125,16 @@ class Engine:
             elif effect.after_commit and self._must_wait:
                 self._commit.after.append(effect)
             else:
-                self._sinks[type(effect)](effect)
-        wake_at = brain.wake_at
-        if brain.work_flagged or (wake_at is not None and wake_at < self._wake_planned):
-            self._rouse.set()
-        if self._progress is not None:
-            self._progress.set()
-            self._progress = None
+                self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        """Have an effect carried out; one that cannot be is a defect, and the others go on."""
+        try:
+            self._sinks[type(effect)](effect)
+        except Exception as error:  # noqa: BLE001  # the other effects belong to others
+            self._counters.faults += 1
+            text = "an effect was not carried out"
+            self._log.error(text, effect=type(effect).__name__, exc_info=error)
 
     def keep_definition(self, definition: Definition) -> None:
         """Have a type's definition outlive the process."""
@@ -146,19 +179,26 @@ class Engine:
     async def run_commits(self) -> None:
         """Task, the committer: write what has gathered, then say what waited for it."""
         while True:
-            await self._work.wait()
-            self._work = trio.Event()
-            commit = self._running = self._commit
-            self._commit = self._next_commit(commit.batch.stamp)
+            commit = self._running
+            if commit is None:
+                await self._work.wait()
+                self._work = trio.Event()
+                commit = self._running = self._commit
+                self._commit = self._next_commit(commit.batch.stamp)
             await self._write(commit.batch)
             self._running = None
             self.commits += 1
-            for effect in commit.after:
-                self._sinks[type(effect)](effect)
+            self._say(commit)
             commit.done.set()
-            if self._commit.after and not self._commit.batch:
-                # They waited for the commit that is done now.
-                self._work.set()
+            if not self._commit.batch:
+                # What came meanwhile waited for nothing but the commit that is done.
+                self._say(self._commit)
+
+    def _say(self, commit: _Commit) -> None:
+        """Carry out what waited for a commit."""
+        waiting, commit.after = commit.after, []
+        for effect in waiting:
+            self._carry_out(effect)
 
     @property
     def _must_wait(self) -> bool:
@@ -175,13 +215,20 @@ class Engine:
                 # Not to be cancelled half-way: the thread would go on and nobody know the outcome.
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(self._store.write, batch)
-            except StoreError as error:
-                if not self.store_failure:
-                    self._log.error("the store failed; nothing new is accepted", error=str(error))
-                self.store_failure = str(error)
+            except Exception as error:  # noqa: BLE001  # custody stops, whatever it is
+                self._note_failure(error)
                 await trio.sleep(RETRY_S)
             else:
                 if self.store_failure:
                     self._log.info("the store works again")
                 self.store_failure = ""
                 return
+
+    def _note_failure(self, error: Exception) -> None:
+        """A write failed; said once, with its traceback where it is no failure of the store's."""
+        if not self.store_failure:
+            defect = None if isinstance(error, StoreError) else error
+            text = "the store failed; nothing new is accepted"
+            self._log.error(text, error=str(error), exc_info=defect)
+            self._counters.faults += defect is not None
+        self.store_failure = str(error) or type(error).__name__

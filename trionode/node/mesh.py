@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _ANY_HOSTS = {"0.0.0.0", "::", ""}  # noqa: S104  # recognised, not listened on
 
+NEWS_S = 0.1
+"""How long news of the node's links waits for more of it."""
+
 
 class SelfDialled(Exception):  # noqa: N818  # not an error: one address of many is our own
     """The node at that address is this one."""
@@ -60,7 +63,7 @@ class Mesh:
         self.links: dict[str, Link] = {}
         self.dialling: Callable[[], list[dict[str, Any]]] = list
         """The status of the peers that are not linked; set by who dials them."""
-        self.changed = trio.Event()
+        self._news = trio.Event()
         self._context = context
         self._on_told = on_told
         self._on_twin = on_twin
@@ -181,7 +184,7 @@ class Mesh:
             self._context.engine.handle(
                 events.LinkUp(link.handle, peer.node, peer.incarnation, peer.durable)
             )
-            self._tell_all()
+            self._news.set()
             await link.run()
         except BaseException as error:
             reason = error
@@ -198,7 +201,7 @@ class Mesh:
             del self.links[link.peer.node]
         link.close()
         self._context.engine.handle(events.LinkDown(link.handle))
-        self._tell_all()
+        self._news.set()
 
     def leave(self) -> None:
         """End every link: the node goes away."""
@@ -239,18 +242,24 @@ class Mesh:
             if node != self._context.identity.node and node not in self.links and address:
                 self._on_told(node, address)
 
-    def _tell_all(self) -> None:
-        """The links changed: those who wait for that, and every peer, are told."""
-        self.changed.set()
-        self.changed = trio.Event()
-        peers = [link.peer for link in self.links.values()]
-        told = frames.Peers(
-            [peer.node for peer in peers],
-            [peer.name for peer in peers],
-            [peer.address for peer in peers],
-        )
-        for link in self.links.values():
-            link.send(told)
+    async def run_news(self) -> None:
+        """Task: tell every peer who the others are, when that has changed.
+
+        A little later, for all changes of that time at once: when fifty nodes find each other, each
+        change told alone would be a hundred thousand frames of fifty nodes.
+        """
+        while True:
+            await self._news.wait()
+            await trio.sleep(NEWS_S)
+            self._news = trio.Event()
+            peers = [link.peer for link in self.links.values()]
+            told = frames.Peers(
+                [peer.node for peer in peers],
+                [peer.name for peer in peers],
+                [peer.address for peer in peers],
+            )
+            for link in self.links.values():
+                link.send(told)
 
     # --- effects ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from trionode.net import listener
 from trionode.net.dialler import parse_address
 from trionode.net.serving import Route
 from trionode.node.consuming import Consuming
-from trionode.node.context import NodeContext, Phase
+from trionode.node.context import Counters, NodeContext, Phase
 from trionode.node.engine import Engine
 from trionode.node.mesh import Mesh
 from trionode.node.network import Tcp
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trionode.logs import Logger
     from trionode.net.connection import Connection
     from trionode.node.network import Network
+    from trionode.routing.custody import TypeTable
     from trionode.store import Store
 
 FAREWELL_S = 5.0
@@ -154,8 +155,14 @@ class Node:
             durable=store.durable,
             options=config.routing_options(),
         )
+        counters = Counters()
         engine = Engine(
-            brain, store, stamp=store.last_stamp, unix_time=self._unix_time, log=self._log
+            brain,
+            store,
+            stamp=store.last_stamp,
+            unix_time=self._unix_time,
+            log=self._log,
+            counters=counters,
         )
         self._context = context = NodeContext(
             config=config,
@@ -164,6 +171,7 @@ class Node:
             engine=engine,
             types=TypeRegistry(strict=config.types.strict),
             log=self._log,
+            counters=counters,
             random=lambda: int.from_bytes(self._random_bytes(4), "big") / 2**32,
         )
         for definition in store.definitions():
@@ -209,6 +217,7 @@ class Node:
                 "store committer": context.engine.run_commits,
                 "reporter": self._report,
                 "peers": lambda: self._peers.run(self._mesh),
+                "news of peers": self._mesh.run_news,
             }
             for name, task in tasks.items():
                 nursery.start_soon(supervise, name, task, context, name=name)
@@ -278,6 +287,7 @@ class Node:
         with trio.move_on_after(timeout_s):
             await engine.until(self._is_done)
             await engine.committed()
+        context.ending = True
         self._mesh.leave()
         for connection in list(self._connections):
             connection.drain()
@@ -297,9 +307,17 @@ class Node:
         if counts[State.LEASED] or counts[State.TRANSFERRING]:
             return False
         if self._context.engine.durable:
-            takers = any(routes for routes in brain.interest.routes.values())
-            return not (counts[State.READY] and takers)
+            return not any(self._can_go(table) for table in tables)
         return all(link.refusing for link in brain.interest.links.values())
+
+    def _can_go(self, table: TypeTable) -> bool:
+        """Whether a peer wants ready objects of a type, and may get them (R2)."""
+        interest = self._context.engine.brain.interest
+        if not table.counts[State.READY]:
+            return False
+        takers = [interest.links[handle] for handle in interest.routes.get(table.name, ())]
+        allow_volatile = self._config.routing.allow_volatile
+        return any(link.durable or allow_volatile for link in takers)
 
     def _left_behind(self) -> int:
         if self._store.durable:
