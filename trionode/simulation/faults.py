@@ -157,7 +157,9 @@ class Faults:
         """A node's clock jumps forward."""
         node = self._node(generator)
         if node is not None and not node.paused:
-            node.clock.jump(self._world.scheduler.time, generator.pick((0.05, 1.0, 20.0)))
+            forward_s = generator.pick((0.05, 1.0, 20.0))
+            self._world.invariants.ledger.slack_s += forward_s
+            node.clock.jump(self._world.scheduler.time, forward_s)
             node.clock_jumped()
 
     def consumers(self, generator: Generator) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from trionode.simulation.host import Host
 
 
+CLOCKS_MAX_S = 2.0
+"""How far clocks that never jump drift apart in a run."""
+
+
 class InvariantBroken(Exception):  # noqa: N818  # the name of what happened, not an error of ours
     """An invariant of design section 5 does not hold; `object_id` is the object concerned, or 0."""
 
@@ -38,7 +42,8 @@ class Fate:
 
     `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
     `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
-    delivery must carry. `contents` are what its payload may be, by version; the last is current.
+    delivery must carry. `contents` are what its payload may be, by version; the last is current. `destroyed` says with what a copy
+    of it was lost beyond what a node can prevent, `lost` that it was the last one.
     """
 
     type: str
@@ -49,6 +54,7 @@ class Fate:
     settled: int = 0
     expired: bool = False
     dead: bool = False
+    destroyed: str = ""
     lost: str = ""
     transfers: int = 0
     attempt: int = 1
@@ -79,6 +85,10 @@ class Ledger:
         self.held: dict[int, dict[int, None]] = {}
         self.unsaved: dict[int, dict[int, None]] = {}
         """By node: what left its custody and may come back if it crashes now."""
+        self.time = 0.0
+        """Now, in simulated time."""
+        self.slack_s = CLOCKS_MAX_S
+        """How far a node's clock may be ahead."""
         self.counts: dict[str, int] = {}
         self.duplicates: dict[str, int] = {}
         self._max_attempts = max_attempts
@@ -91,7 +101,8 @@ class Ledger:
         }
         self._doors: dict[type, Callable[[Host, Fate, int], None]] = {
             events.Settled: self._left_settled,
-            events.OfferAnswered: self._left_transferred,
+            events.OfferAnswered: self._left_with_offer,
+            events.OfferCame: self._left_expired,
             events.Tick: self._left_expired,
         }
 
@@ -137,7 +148,9 @@ class Ledger:
         self.unsaved[index] = {}
         for id_ in held:
             if id_ not in now_held:
-                self._check_kept(id_, self.fates[id_], exempt="" if host.disk else "memory")
+                fate = self.fates[id_]
+                fate.destroyed = fate.destroyed if host.disk is not None else "memory"
+                self._check_kept(id_, fate)
 
     def disk_lost(self, host: Host) -> None:
         """A dead node's disk is gone as well: what only it had is lost, and that is nobody's bug.
@@ -149,16 +162,17 @@ class Ledger:
             fate = self.fates[id_]
             fate.holders.remove(host.index)
             fate.excuse("a disk was lost")
-            self._check_kept(id_, fate, exempt="disk")
+            fate.destroyed = "a disk"
+            self._check_kept(id_, fate)
 
-    def _check_kept(self, id_: int, fate: Fate, exempt: str = "") -> None:
+    def _check_kept(self, id_: int, fate: Fate) -> None:
         """I1: an acknowledged object has a holder or came to its end."""
         if fate.holders or fate.over or not fate.acknowledged:
             return
-        if not exempt:
+        if not fate.destroyed:
             raise InvariantBroken("I1", "an acknowledged object is in nobody's custody", id_)
-        fate.lost = exempt
-        self.count(f"lost with {exempt}")
+        fate.lost = fate.destroyed
+        self.count(f"lost with {fate.lost}")
 
     # --- producers -----------------------------------------------------------------------------
 
@@ -231,14 +245,21 @@ class Ledger:
         if fate.settled > 1:
             self._duplicate(fate, id_, "settled twice")
 
-    def _left_transferred(self, _host: Host, _fate: Fate, _id: int) -> None:
-        self.count("handed over")
+    def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
+        """It was accepted; or refused, and its deadline had passed meanwhile."""
+        if not fate.holders and self._is_past(fate):
+            self._left_expired(host, fate, id_)
+        else:
+            self.count("handed over")
 
     def _left_expired(self, _host: Host, fate: Fate, id_: int) -> None:
-        if fate.deadline is None:
-            raise InvariantBroken("G2", "an object without a deadline expired", id_)
+        if not self._is_past(fate):
+            raise InvariantBroken("G2", "an object expired before its deadline", id_)
         fate.expired = True
         self.count("expired")
+
+    def _is_past(self, fate: Fate) -> bool:
+        return fate.deadline is not None and fate.deadline <= self.time + self.slack_s
 
     def _duplicate(self, fate: Fate, id_: int, what: str) -> None:
         if not fate.excuses:

@@ -118,7 +118,8 @@ class World:
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """Every event of every brain passes here, with what it caused."""
-        self.trace.event(self.scheduler.time, host.index, event, out)
+        time = self.invariants.ledger.time = self.scheduler.time
+        self.trace.event(time, host.index, event, out)
         self.figures.observe(event, out)
         self.invariants.observe(host, event, out, now)
 
