@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trionode import connect
 from trionode.cli.processes import READY_LINE, Child, children
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ def trionode(
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
+
+
+def failure(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """What a command that failed as it should said: one line, no traceback; or the usage."""
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    if status == 2:
+        assert "Usage:" in done.stderr
+        return done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("trionode: "), done.stderr
+    return done.stderr
 
 
 class NodeProcess:
@@ -163,6 +175,16 @@ def count(status: dict, type_name: str, key: str) -> int:
 def linked(status: dict) -> set[str]:
     """The names of the peers that a node is linked to."""
     return {peer["name"] for peer in status["peers"] if peer["state"] == "linked"}
+
+
+def status_of(node: NodeProcess) -> dict:
+    """The status, without a process that asks for it."""
+
+    async def ask() -> dict:
+        async with connect(node.address) as client:
+            return await client.status()
+
+    return trio.run(ask)
 
 
 async def status_when(client, predicate: Callable[[dict], object]) -> dict:
