@@ -125,8 +125,11 @@ class ScriptedNode:
 
     def deliver(self) -> None:
         """Lease what is ready to who has credit, a frame for each window and type."""
+        wanted = {held.type for held in self.ready}
+        if not wanted:
+            return
         for window in [each for stream in self.consumers for each in stream.windows.values()]:
-            for type_name in window.types:
+            for type_name in wanted.intersection(window.types):
                 room = window.credit - len(window.leased)
                 batch = [held for held in self.ready if held.type == type_name][: max(0, room)]
                 for encoding in dict.fromkeys(held.encoding for held in batch):
