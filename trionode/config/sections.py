@@ -69,8 +69,9 @@ class Peers:
 class Store:
     """`[store]`: where objects are kept."""
 
-    kind: str = attrs.field(default="memory", validator=checks.choice("memory"))
-    """`memory`: an acknowledged object lives as long as the node does."""
+    kind: str = attrs.field(default="memory", validator=checks.choice("memory", "sqlite"))
+    """`memory`: an acknowledged object lives as long as the node does. `sqlite`: in the data
+    directory; an acknowledged object is on disk."""
 
 
 @attrs.frozen

@@ -5,6 +5,17 @@ A store knows nothing of routing decisions; it writes what the brain's store eff
 
 from trionode.store.base import Identity, Store, StoreError, StoreStatus
 from trionode.store.batch import Batch
+from trionode.store.damage import Damage
 from trionode.store.memory import MemoryStore
+from trionode.store.sqlite import SqliteStore
 
-__all__ = ["Batch", "Identity", "MemoryStore", "Store", "StoreError", "StoreStatus"]
+__all__ = [
+    "Batch",
+    "Damage",
+    "Identity",
+    "MemoryStore",
+    "SqliteStore",
+    "Store",
+    "StoreError",
+    "StoreStatus",
+]

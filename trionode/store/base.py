@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trionode.routing.events import Recovered
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
+    from trionode.store.damage import Damage
 
 
 NODE_ID_BYTES = 10
@@ -75,6 +76,9 @@ class Store(Protocol):
 
     def definitions(self) -> list[Definition]:
         """The definitions of types that were kept, in the order they were learnt."""
+
+    def damage(self) -> list[Damage]:
+        """What `open` and `recover` found damaged, to be logged and accounted for (I8)."""
 
     def write(self, batch: Batch) -> None:
         """Write all of a batch or nothing; it is kept once this returns.

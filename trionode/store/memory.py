@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from trionode.routing.events import Recovered
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
+    from trionode.store.damage import Damage
 
 
 class MemoryStore:
@@ -38,6 +39,10 @@ class MemoryStore:
         return iter(())
 
     def definitions(self) -> list[Definition]:
+        """None."""
+        return []
+
+    def damage(self) -> list[Damage]:
         """None."""
         return []
 

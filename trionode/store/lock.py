@@ -1,0 +1,89 @@
+"""One process per data directory: a lock that the kernel releases with its process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from trionode.store.base import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK_FILE = "lock"
+_TEXT_MAX_BYTES = 400
+
+
+def make_directory(directory: Path) -> None:
+    """Make a data directory that only its owner can read, or check the one that is there.
+
+    Raises:
+        StoreError: it cannot be made, or this process may not write in it.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the data directory {directory}: {error.strerror};"
+            " choose another one with --data-dir"
+        ) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StoreError(f"cannot write in the data directory {directory}: {_why_not(directory)}")
+
+
+def _why_not(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        owner = path.stat().st_uid
+        if owner != os.geteuid():
+            return (
+                f"it belongs to {_user(owner)}, and this process runs as {_user(os.geteuid())};"
+                " run it as the owner, or give the directory to this user"
+            )
+    return "it is read-only; make it writable, or choose another one with --data-dir"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+class DirectoryLock:
+    """Held from when it is made until `release`, or the end of the process.
+
+    Args:
+        directory: the data directory, which must exist.
+        name: the node's name, for whoever finds the directory taken.
+
+    Raises:
+        StoreError: another process has it, and which one; or the file cannot be written.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        path = directory / LOCK_FILE
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {_why_not(path)}") from error
+        try:
+            # Of the open file, not of the process: two stores in one process exclude each other.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._file, _TEXT_MAX_BYTES, 0).decode("utf-8", "replace").strip()
+            os.close(self._file)
+            raise StoreError(
+                f"the data directory {directory} is in use by {holder or 'another process'};"
+                " stop it, or choose another one with --data-dir"
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk: then the lock does not say whose it is
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"node {name}, process {os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others have the directory; the file stays, since removing it would be a race."""
+        os.close(self._file)

@@ -1,0 +1,206 @@
+"""Records as rows: what is written of each, its checksum, and what is believed when it is read.
+
+A checksum (CRC-32) covers the whole record but for its number, which only says in what order
+records came. Each kind of record starts from a checksum of its own, so that a row never passes for
+one of another table.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+import msgpack  # type: ignore[import-untyped]  # it has no types
+
+from trionode.ids import OBJECT_ID_BYTES
+from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
+from trionode.schema.definition import Definition
+from trionode.store.sqlite_schema import BOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ObjectRow = tuple[
+    int, bytes, str, str, str, float, int, int, int, bytes | None, bytes
+]  # in the order of OBJECT_COLUMNS
+
+_pack_head = struct.Struct(">16sdqqqq").pack
+CHECKSUM_DIFFERS = "its checksum differs"
+_NO_DETAILS = -1
+_SHAPES_MAX = 10_000
+"""How many (type, encoding, fingerprint) are remembered with their checksums."""
+
+_packer = msgpack.Packer(unicode_errors="surrogatepass")
+
+
+def pack(value: Any) -> bytes:
+    """A value as the body of a record."""
+    packed: bytes = _packer.pack(value)
+    return packed
+
+
+def unpack(body: bytes) -> Any:
+    """The value in a body.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return msgpack.unpackb(body, strict_map_key=False, unicode_errors="surrogatepass")
+
+
+# --- objects ----------------------------------------------------------------------------------
+
+
+class Shapes:
+    """What objects have in common: their type, encoding and fingerprint, and its checksum."""
+
+    def __init__(self) -> None:
+        self._seeds: dict[tuple[str, str, str], int] = {}
+        self._known: dict[tuple[bytes, bytes, bytes], tuple[str, str, str, int]] = {}
+
+    def rows(self, records: Iterable[tuple[int, ObjectRecord]]) -> Iterator[ObjectRow]:
+        """Rows for numbered records."""
+        seeds, pack_head = self._seeds, _pack_head
+        for seq, record in records:
+            shape = (record.type, record.encoding, record.fingerprint)
+            seed = seeds.get(shape)
+            if seed is None:
+                seed = self._seed(shape)
+            id_ = record.id.to_bytes(OBJECT_ID_BYTES, "big")
+            payload, details = record.payload, None
+            size, created = _NO_DETAILS, record.created
+            if record.details is not None:
+                details = pack(record.details)
+                size = len(details)
+                seed = crc32(details, seed)
+            head = pack_head(id_, created, record.attempt, record.stamp, size, len(payload))
+            crc = crc32(payload, crc32(head, seed))
+            yield (
+                seq, id_, *shape, created, record.attempt, record.stamp, crc, details, payload,
+            )  # fmt: skip
+
+    def _seed(self, shape: tuple[str, str, str]) -> int:
+        if len(self._seeds) >= _SHAPES_MAX:
+            self._seeds.clear()
+        seed = self._seeds[shape] = crc32(pack(("objects", *shape)))
+        return seed
+
+    def record(self, row: tuple[Any, ...], offset_s: float) -> ObjectRecord | None:
+        """The record of a row that was read, its times `offset_s` earlier; None: damaged."""
+        _, id_, type_, encoding, fingerprint, created, attempt, stamp, crc, details, payload = row
+        try:
+            known = self._known.get((type_, encoding, fingerprint))
+            if known is None:
+                known = self._learn((type_, encoding, fingerprint))
+            type_, encoding, fingerprint, seed = known
+            size = _NO_DETAILS
+            if details is not None:
+                size = len(details)
+                seed = crc32(details, seed)
+            head = _pack_head(id_, created, attempt, stamp, size, len(payload))
+            if crc32(payload, crc32(head, seed)) != crc or len(id_) != OBJECT_ID_BYTES:
+                return None
+            values = None if details is None else unpack(details)
+            record = ObjectRecord(
+                int.from_bytes(id_, "big"),
+                type_,
+                payload,
+                encoding,
+                fingerprint,
+                created if values else created - offset_s,
+                attempt,
+                values,
+                stamp,
+            )
+            return record.shifted(-offset_s) if values else record
+        except (ValueError, TypeError, AttributeError, struct.error):
+            return None  # a column of another type than it was written with
+
+    def _learn(self, shape: tuple[bytes, bytes, bytes]) -> tuple[str, str, str, int]:
+        type_, encoding, fingerprint = (text.decode() for text in shape)
+        if len(self._known) >= _SHAPES_MAX:
+            self._known.clear()
+        seed = self._seed((type_, encoding, fingerprint))
+        known = self._known[shape] = (type_, encoding, fingerprint, seed)
+        return known
+
+
+# --- books ------------------------------------------------------------------------------------
+
+_BOOK_SEEDS = {name: crc32(name.encode()) for name in BOOKS}
+
+
+class BookRow(NamedTuple):
+    """A row of any table but `objects`."""
+
+    number: int
+    body: bytes
+    crc: int
+
+
+def book_row(table: str, number: int, value: Any) -> BookRow:
+    """The row of a value in a book."""
+    body = pack(value)
+    return BookRow(number, body, crc32(body, _BOOK_SEEDS[table]))
+
+
+def is_sound(table: str, row: tuple[Any, ...]) -> bool:
+    """Whether a row is as it was written into that book."""
+    _, body, crc = row
+    return isinstance(body, bytes) and crc32(body, _BOOK_SEEDS[table]) == crc
+
+
+def book_of(row: tuple[Any, ...]) -> str | None:
+    """The book that a row was written into, if any."""
+    return next((table for table in BOOKS if is_sound(table, row)), None)
+
+
+def given_value(record: GivenRecord) -> Any:
+    """What is written of an offer of ours; ids are wider than MessagePack's integers."""
+    ids = b"".join([id_.to_bytes(OBJECT_ID_BYTES, "big") for id_ in record.ids])
+    return (record.peer, record.incarnation, record.sequence, ids, record.stamp)
+
+
+def given_record(value: Any) -> GivenRecord:
+    """The offer of ours in a body."""
+    peer, incarnation, sequence, joined, stamp = value
+    ids = tuple(
+        int.from_bytes(joined[at : at + OBJECT_ID_BYTES], "big")
+        for at in range(0, len(joined), OBJECT_ID_BYTES)
+    )
+    return GivenRecord(peer, incarnation, sequence, ids, stamp)
+
+
+def taken_value(record: TakenRecord) -> Any:
+    """What is written of a peer's offer."""
+    return (record.giver, record.incarnation, record.sequence, record.refused)
+
+
+def taken_record(value: Any) -> TakenRecord:
+    """The peer's offer in a body."""
+    giver, incarnation, sequence, refused = value
+    return TakenRecord(giver, incarnation, sequence, tuple(refused))
+
+
+def producer_value(record: ProducerRecord, stamp: int) -> Any:
+    """What is written of a producer's book, and when it was last written."""
+    flat = [number for run in record.accepted for number in run]
+    return (record.producer.to_bytes(OBJECT_ID_BYTES, "big"), record.floor, flat, stamp)
+
+
+def producer_record(value: Any) -> tuple[ProducerRecord, int]:
+    """A producer's book, and the stamp it was last written at."""
+    producer, floor, flat, stamp = value
+    runs = list(zip(flat[::2], flat[1::2], strict=True))
+    return ProducerRecord(int.from_bytes(producer, "big"), floor, runs), stamp
+
+
+def definition_value(definition: Definition) -> Any:
+    """What is written of a definition."""
+    return (definition.type, definition.fingerprint, definition.schema)
+
+
+def definition_of(value: Any) -> Definition:
+    """The definition in a body."""
+    return Definition(*value)
