@@ -162,7 +162,7 @@ async def test_a_push_that_is_cancelled_before_it_was_sent_never_is():
 # --- in bulk --------------------------------------------------------------------------------------
 
 
-async def test_a_pusher_pushes_in_order_and_leaves_when_all_are_there():
+async def test_a_pusher_pushes_in_order_and_leaves_when_all_are_there(autojump_clock):
     async with one_client() as (node, client):
         async with client.pusher(Order) as pusher:
             assert node.types.definitions("Order")
