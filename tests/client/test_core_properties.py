@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from trionode.client.consumer_core import ConsumerCore
 from trionode.client.consumer_stream import ACK, Arrived, Confirmed, Ended
@@ -102,7 +110,7 @@ class Pushing(RuleBasedStateMachine):
         assert self.core.acknowledged == max(self.accepted, default=0) or not self.accepted
 
 
-class Node:
+class NodeSide:
     """A node's side of one Consume stream: what it has leased, and frames it has not answered."""
 
     def __init__(self, stream) -> None:
@@ -118,12 +126,26 @@ class Consuming(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.core = ConsumerCore()
-        self.nodes: list[Node] = []
+        self.nodes: list[NodeSide] = []
         self.subscriptions: list = []
         self.held: list = []
         self.ended: dict[int, object] = {}
         self.acked: list[tuple[int, int]] = []
         self.count = 0
+
+    @initialize()
+    def begin(self):
+        self.subscribe(4)
+        self.connect()
+        self.pump()
+
+    @rule()
+    def pump(self):
+        """Everything that was said is heard and answered."""
+        for node in self.nodes:
+            node.heard += node.stream.next_frames()
+            while node.heard:
+                self.process(node, refuse=False)
 
     # --- the user ---------------------------------------------------------------------------------
 
@@ -136,86 +158,95 @@ class Consuming(RuleBasedStateMachine):
         if self.subscriptions:
             self.core.set_credit(data.draw(st.sampled_from(self.subscriptions)), credit)
 
+    @precondition(lambda self: any(each.batches for each in self.subscriptions))
     @rule(data=st.data())
     def take(self, data):
-        if self.subscriptions:
-            taken = self.core.take(data.draw(st.sampled_from(self.subscriptions)))
-            if taken is not None:
-                assert taken.lease.state is LeaseState.HELD
-                self.held.append(taken.lease)
+        full = [each for each in self.subscriptions if each.batches]
+        taken = self.core.take(data.draw(st.sampled_from(full)))
+        if taken is not None:
+            assert taken.lease.state is LeaseState.HELD
+            self.held.append(taken.lease)
 
+    def in_hand(self):
+        return [lease for lease in self.held if lease.state is LeaseState.HELD]
+
+    @precondition(lambda self: self.in_hand())
     @rule(data=st.data(), way=st.sampled_from([ACK, ("nack", None, "x", "json"), None]))
     def settle(self, data, way):
-        held = [lease for lease in self.held if lease.state is LeaseState.HELD]
-        if held:
-            lease = data.draw(st.sampled_from(held))
-            if way is None:
-                self.core.replace(lease, b"new", "json")
-            else:
-                self.core.settle(lease, way)
+        lease = data.draw(st.sampled_from(self.in_hand()))
+        if way is None:
+            self.core.replace(lease, b"new", "json")
+        else:
+            self.core.settle(lease, way)
 
+    @precondition(lambda self: len(self.subscriptions) > 1)
     @rule(data=st.data(), failure=st.sampled_from(["", "ValueError"]))
     def close(self, data, failure):
-        if self.subscriptions:
-            subscription = data.draw(st.sampled_from(self.subscriptions))
-            self.subscriptions.remove(subscription)
-            self.note(self.core.close(subscription, failure))
+        subscription = data.draw(st.sampled_from(self.subscriptions))
+        self.subscriptions.remove(subscription)
+        self.note(self.core.close(subscription, failure))
 
     # --- the nodes --------------------------------------------------------------------------------
 
     @rule()
     def connect(self):
-        self.nodes.append(Node(self.core.open_stream()))
+        self.nodes.append(NodeSide(self.core.open_stream()))
 
+    @precondition(lambda self: len(self.nodes) > 1)
     @rule(data=st.data())
     def lose(self, data):
-        if self.nodes:
-            node = data.draw(st.sampled_from(self.nodes))
-            self.nodes.remove(node)
-            self.note(node.stream.lose("cut"))
+        node = data.draw(st.sampled_from(self.nodes))
+        self.nodes.remove(node)
+        self.note(node.stream.lose("cut"))
 
+    @precondition(lambda self: any(node.stream.has_frames for node in self.nodes))
     @rule(data=st.data())
     def send(self, data):
-        if self.nodes:
-            node = data.draw(st.sampled_from(self.nodes))
-            node.heard += node.stream.next_frames()
-            assert not node.stream.has_frames
+        talking = [node for node in self.nodes if node.stream.has_frames]
+        node = data.draw(st.sampled_from(talking))
+        node.heard += node.stream.next_frames()
+        assert not node.stream.has_frames
 
+    @precondition(lambda self: any(node.heard for node in self.nodes))
     @rule(data=st.data(), refuse=st.booleans())
     def answer(self, data, refuse):
-        nodes = [node for node in self.nodes if node.heard]
-        if nodes:
-            self.process(data.draw(st.sampled_from(nodes)), refuse=refuse)
+        listening = [node for node in self.nodes if node.heard]
+        self.process(data.draw(st.sampled_from(listening)), refuse=refuse)
 
-    @rule(data=st.data(), count=st.integers(1, 3))
-    def deliver(self, data, count):
-        open_windows = [
-            (node, number)
-            for node in self.nodes
+    def room(self):
+        return [
+            (node, number, credit - len(node.leased[number]))
+            for node in self.nodes[-1:]  # older ones drain: they deliver nothing new
             for number, credit in node.credit.items()
-            if len(node.leased[number]) + count <= credit
+            if credit > len(node.leased[number])
         ]
-        if open_windows:
-            node, number = data.draw(st.sampled_from(open_windows))
-            first, self.count = self.count + 1, self.count + count
-            node.leased[number].update({(first + index, 1): None for index in range(count)})
-            frame = frames.Deliver(number, "A", [(first, count)], [b""] * count)
-            self.note(node.stream.receive(frame))
 
+    @precondition(lambda self: self.room())
     @rule(data=st.data())
-    def take_back(self, data):
-        leased = [
+    def deliver(self, data):
+        node, number, room = data.draw(st.sampled_from(self.room()))
+        count = data.draw(st.integers(1, room))
+        first, self.count = self.count + 1, self.count + count
+        node.leased[number].update({(first + index, 1): None for index in range(count)})
+        frame = frames.Deliver(number, "A", [(first, count)], [b""] * count)
+        self.note(node.stream.receive(frame))
+
+    def leased(self):
+        return [
             (node, number, name)
             for node in self.nodes
             for number, names in node.leased.items()
             for name in names
         ]
-        if leased:
-            node, number, name = data.draw(st.sampled_from(leased))
-            del node.leased[number][name]
-            self.note(node.stream.receive(frames.Lost([(name[0], 1)], [name[1]], "mine")))
 
-    def process(self, node: Node, *, refuse: bool) -> None:
+    @precondition(lambda self: self.leased())
+    @rule(data=st.data())
+    def take_back(self, data):
+        node, number, name = data.draw(st.sampled_from(self.leased()))
+        del node.leased[number][name]
+        self.note(node.stream.receive(frames.Lost([(name[0], 1)], [name[1]], "mine")))
+
+    def process(self, node: NodeSide, *, refuse: bool) -> None:
         frame = node.heard.pop(0)
         status, refused = Status.OK, []
         if isinstance(frame, frames.Started):
@@ -230,7 +261,7 @@ class Consuming(RuleBasedStateMachine):
             status, refused = self.settled(node, frame, refuse=refuse)
         self.note(node.stream.receive(frames.Answered(frame.number, status, "no", "", refused)))
 
-    def settled(self, node: Node, frame: frames.Settle, *, refuse: bool):
+    def settled(self, node: NodeSide, frame: frames.Settle, *, refuse: bool):
         if frame.action == "replace" and refuse:
             return Status.INVALID_ARGUMENT, []
         refused = []
@@ -263,6 +294,13 @@ class Consuming(RuleBasedStateMachine):
                 assert (lease.id, lease.attempt) not in self.acked
 
     @invariant()
+    def what_is_unsettled_on_all_streams_fits_the_largest_window(self):
+        """What a node leased to a window that has shrunk since may still be there."""
+        for subscription in self.subscriptions:
+            unsettled = sum(each.buffered + len(each.held) for each in subscription.windows)
+            assert unsettled <= max(4, subscription.credit)
+
+    @invariant()
     def reports_never_exceed_what_was_delivered(self):
         for stream in self.core.streams:
             for window in stream.windows.values():
@@ -274,11 +312,8 @@ class Consuming(RuleBasedStateMachine):
         for subscription in self.subscriptions:
             self.note(self.core.close(subscription))
         closed = list(self.core._subscriptions.values())
-        for _ in range(3):  # a refused replacement is nacked after
-            for node in self.nodes:
-                node.heard += node.stream.next_frames()
-                while node.heard:
-                    self.process(node, refuse=False)
+        self.pump()
+        self.pump()  # new content that was refused before is nacked
         assert self.core._subscriptions == {}
         assert all(subscription.closed for subscription in closed)
         for node in self.nodes:

@@ -180,6 +180,7 @@ class ConsumerCore:
             if lease is None:
                 batches.popleft()
                 continue
+            window.buffered -= 1
             window.held[lease.id] = lease
             window.stream.report(window)
             return Taken(lease, window.started <= CAREFUL_DELIVERIES)
@@ -231,6 +232,7 @@ class ConsumerCore:
         subscription.abandoned.clear()
         returned: list[Lease] = []
         for window in subscription.windows:
+            window.buffered = 0
             held = list(window.held.values())
             if failure:
                 for lease in held:
@@ -276,7 +278,6 @@ class ConsumerCore:
         """The window is over with its stream; whether its subscription is closed by that."""
         subscription = window.subscription
         window.settling = 0
-        window.started = window.delivered
         subscription.windows.remove(window)
         subscription.batches = deque(
             [batch for batch in subscription.batches if batch.window is not window]

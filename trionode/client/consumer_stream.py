@@ -29,6 +29,7 @@ class Window:
     """One subscription on one stream; the core alone changes it."""
 
     __slots__ = (
+        "buffered",
         "confirmed",
         "delivered",
         "ended",
@@ -43,6 +44,8 @@ class Window:
     def __init__(self, subscription: Subscription, stream: ConsumerStream) -> None:
         self.subscription = subscription
         self.stream = stream
+        self.buffered = 0
+        """How many are in batches."""
         self.held: dict[int, Lease] = {}
         """Taken and unsettled, by object id."""
         self.settling = 0
@@ -60,7 +63,7 @@ class Window:
     @property
     def outstanding(self) -> int:
         """Deliveries that take up credit, as far as is known here."""
-        return self.delivered - self.started + len(self.held) + self.settling
+        return self.buffered + len(self.held) + self.settling
 
 
 @attrs.frozen(eq=False)
@@ -271,6 +274,7 @@ class ConsumerStream:
             return []
         batch = Batch(frame, window, window.delivered)
         window.delivered += len(batch.ids)
+        window.buffered += len(batch.ids)
         window.subscription.batches.append(batch)
         return [Arrived(window.subscription)]
 
@@ -376,6 +380,8 @@ class ConsumerStream:
         for window in self.windows.values():
             for batch in window.subscription.batches:
                 if batch.window is window and batch.drop(value, attempt):
+                    window.buffered -= 1
+                    self._core.freed(window)
                     return None
         return None
 
