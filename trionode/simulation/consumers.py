@@ -92,9 +92,7 @@ class Consumer:
         self.subscription += 1
         self._delivered = 0
         self._say(
-            events.Subscribed(
-                self.stream, self.subscription, self.keys, self.credit, NOTHING_FREE
-            )
+            events.Subscribed(self.stream, self.subscription, self.keys, self.credit, NOTHING_FREE)
         )
 
     def _say(self, event: object) -> None:
@@ -119,9 +117,7 @@ class Consumer:
         self.credit = credit
         if self.stream:
             self._say(
-                events.Subscribed(
-                    self.stream, self.subscription, self.keys, credit, NOTHING_FREE
-                )
+                events.Subscribed(self.stream, self.subscription, self.keys, credit, NOTHING_FREE)
             )
 
     def close(self) -> None:

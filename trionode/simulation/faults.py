@@ -124,9 +124,7 @@ class Faults:
         """A node dies, in the middle of a commit or not, and is started again."""
         node = self._node(generator)
         if node is not None:
-            node.crash(
-                written=generator.chance(0.5), notice_max_s=generator.pick((0.0, NOTICE_S))
-            )
+            node.crash(written=generator.chance(0.5), notice_max_s=generator.pick((0.0, NOTICE_S)))
             self._world.scheduler.after(generator.wait(3.0), self._restart, node)
 
     def _restart(self, node: SimulatedNode) -> None:
@@ -202,7 +200,9 @@ class Faults:
             if node is not None:
                 keys = (generator.pick(world.types),)
                 credit = 1 + generator.below(32)
-                consumer = Consumer(world, generator.fork(generator.below(1 << 30)), node, keys, credit)
+                consumer = Consumer(
+                    world, generator.fork(generator.below(1 << 30)), node, keys, credit
+                )
                 world.consumers.append(consumer)
                 consumer.connect()
         elif draw == 1 and world.consumers:

@@ -69,6 +69,7 @@ class SimulatedNode:
         self.world.note(f"n{self.index} starts as {node}")
         self.host.start(node, disk, now, self._scheduler.time)
         self.world.invariants.node_started(self.host, now)
+        self.world.figures.node_started(self.index)
         self.world.by_name[node] = self
         self._after_turn()
         for line in self.lines:

@@ -78,9 +78,7 @@ class Producer:
         frame = (self.stream, first, count, floor)
         self._world.scheduler.after(LATENCY_S, self._arrive, self.node, *frame)
 
-    def _arrive(
-        self, node: SimulatedNode, stream: int, first: int, count: int, floor: int
-    ) -> None:
+    def _arrive(self, node: SimulatedNode, stream: int, first: int, count: int, floor: int) -> None:
         if node.paused:
             node.inbox.append((self._arrive, (node, stream, first, count, floor)))
             return
@@ -95,9 +93,7 @@ class Producer:
             if times:
                 details[index] = {name: now + max(0.0, at - time) for name, at in times}
             self._note_node(first + index, node)
-        node.turn(
-            events.Pushed(stream, self.id, first, self.type, SHAPE, payloads, floor, details)
-        )
+        node.turn(events.Pushed(stream, self.id, first, self.type, SHAPE, payloads, floor, details))
 
     def _sent(self, sequence: int) -> tuple[bytes, tuple[tuple[str, float], ...]]:
         """What was sent under a number, also if it was acknowledged since on another stream."""

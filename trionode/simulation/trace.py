@@ -29,7 +29,11 @@ _DETAILS: dict[type, Callable[[Any], object]] = {
     events.LinkUp: lambda e: (e.link, e.peer, e.incarnation),
     events.LinkDown: lambda e: e.link,
     events.NeighboursTold: lambda e: (e.link, sorted(e.nodes)),
-    events.InterestTold: lambda e: (e.link, e.full, [(u.key, u.path, u.version) for u in e.updates]),
+    events.InterestTold: lambda e: (
+        e.link,
+        e.full,
+        [(u.key, u.path, u.version) for u in e.updates],
+    ),
     events.CreditGranted: lambda e: (e.link, e.grants),
     events.BacklogTold: lambda e: (e.link, e.wishes),
     events.OfferCame: lambda e: (e.link, e.sequence, e.type, e.attempts, e.ids),
@@ -108,7 +112,9 @@ class Trace:
         kept = list(self._tail or ())
         if object_id:
             wanted = (str(object_id), str(object_id >> 48))
-            kept = [line for line in kept if any(each in line for each in wanted) or _is_fault(line)]
+            kept = [
+                line for line in kept if any(each in line for each in wanted) or _is_fault(line)
+            ]
             kept = [line.replace(str(object_id), format_id(object_id)) for line in kept]
         return kept[-lines:]
 

@@ -120,7 +120,7 @@ class World:
         """Every event of every brain passes here, with what it caused."""
         time = self.invariants.ledger.time = self.scheduler.time
         self.trace.event(time, host.index, event, out)
-        self.figures.observe(event, out)
+        self.figures.observe(host.index, event, out)
         self.invariants.observe(host, event, out, now)
 
     def note(self, text: str) -> None:
