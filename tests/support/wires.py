@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
+import trio.testing
 
 from trionode.net.connection import Connection
 from trionode.net.dialler import parse_address
@@ -36,6 +37,15 @@ class FrameCall:
                 return frame
             self.heard.append(frame)
         raise AssertionError(f"the call ended without {kind.__name__}")
+
+    async def is_silent(self) -> bool:
+        """Whether nothing more has come once everybody waits."""
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            data = await self.call.receive()
+            self.heard.append(None if data is None else MESSAGEPACK.decode(data))
+        return scope.cancelled_caught
 
     async def subscribe(self, *types: str, credit: int = 10, number: int = 1) -> None:
         self.say(frames.Subscribe(number, number, list(types), credit, 1 << 20))

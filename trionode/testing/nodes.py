@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from trionode.client import Client
+    from trionode.store import Store
 
+Stores: TypeAlias = "Callable[[str], Store]"
+"""The store of a node at each of its starts, by the node's name."""
 Links: TypeAlias = "Callable[[int], list[int]]"
 """Which of the nodes before it a node dials."""
 
@@ -58,11 +61,11 @@ class NodeUnderTest:
         self._config = attrs.evolve(self._config, node=attrs.evolve(self._config.node, name=name))
 
     async def start(self) -> None:
-        """Run it (again), as a memory node with a new id."""
+        """Run it (again); as a memory node with a new id, unless the mesh has other stores."""
         mesh = self._mesh
         self._node = node = Node(
             self._config,
-            MemoryStore(mesh.random.randbytes),
+            mesh.make_store(self.name),
             log=logs.get_logger(node=self.name),
             random_bytes=mesh.random.randbytes,
             unix_time=time.time,
@@ -112,9 +115,10 @@ class NodeUnderTest:
 
 @attrs.define(eq=False)
 class MeshUnderTest:
-    """Nodes, and the network they share; `random` makes their ids."""
+    """Nodes, and the network they share; `random` makes their ids, `store` their stores."""
 
     nursery: trio.Nursery
+    store: Stores | None = None
     network: MemoryNetwork = attrs.field(factory=MemoryNetwork)
     random: Random = attrs.field(factory=lambda: Random(0))  # noqa: S311  # a test is to repeat
     nodes: list[NodeUnderTest] = attrs.field(factory=list)
@@ -130,6 +134,10 @@ class MeshUnderTest:
             [node.address for node in nodes or self.nodes[:1]], ClientOptions(), dial
         )
 
+    def make_store(self, name: str) -> Store:
+        """A store for the next start of a node."""
+        return MemoryStore(self.random.randbytes) if self.store is None else self.store(name)
+
     def __getitem__(self, index: int) -> NodeUnderTest:
         return self.nodes[index]
 
@@ -144,7 +152,12 @@ def linked_peers(status: dict[str, Any]) -> int:
 
 @contextlib.asynccontextmanager
 async def mesh(
-    count: int, *, links: Links = ALL_BEFORE, config: Config | None = None, start: bool = True
+    count: int,
+    *,
+    links: Links = ALL_BEFORE,
+    config: Config | None = None,
+    store: Stores | None = None,
+    start: bool = True,
 ) -> AsyncIterator[MeshUnderTest]:
     """So many nodes, linked as asked, in memory, until the end of the block.
 
@@ -152,11 +165,12 @@ async def mesh(
         count: how many.
         links: which of the nodes before it each node dials.
         config: of all of them; name, address and peers are set here.
+        store: makes their stores; nothing is kept when it is left out.
         start: start them, and wait until those that dial are linked to whom they dial.
     """
     base = config or Config()
     async with trio.open_nursery() as nursery:
-        under_test = MeshUnderTest(nursery)
+        under_test = MeshUnderTest(nursery, store)
         addresses = [f"node{index}:7400" for index in range(count)]
         for index, address in enumerate(addresses):
             name = f"node{index}"
