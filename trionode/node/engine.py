@@ -212,9 +212,12 @@ class Engine:
             return
         while True:
             try:
-                # Not to be cancelled half-way: the thread would go on and nobody know the outcome.
-                with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(self._store.write, batch)
+                if self._store.blocks:
+                    # Not to be cancelled half-way: the thread would go on, its outcome unknown.
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(self._store.write, batch)
+                else:
+                    self._store.write(batch)
             except Exception as error:  # noqa: BLE001  # custody stops, whatever it is
                 self._note_failure(error)
                 await trio.sleep(RETRY_S)
