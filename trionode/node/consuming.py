@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.errors import ConnectionLost, Refused, Status
+import attrs
+
+from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.ids import from_runs
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
+from trionode.node.producing import too_large
 from trionode.routing import effects, events
 from trionode.schema.definition import check_type_name
 from trionode.wire import frames
@@ -23,6 +26,21 @@ if TYPE_CHECKING:
 
 CREDIT_MAX = 1_000_000
 """A window beyond this is a mistake, and its deliveries would not fit a stream."""
+TYPES_MAX = 10_000
+"""Types that the subscriptions of one stream may name in all: every peer is told of each."""
+SETTLE_MAX = 10_000
+"""Leases that one settle may name when its stream has fewer: the answer names each refused."""
+
+
+@attrs.define(eq=False)
+class ConsumerStream:
+    """One consumer's stream; `subscriptions` are the types of each."""
+
+    wire: Wire
+    handle: int
+    subscriptions: dict[int, tuple[str, ...]] = attrs.field(factory=dict)
+    types: int = 0
+    """How many types the subscriptions name in all."""
 
 
 class Consuming:
@@ -31,10 +49,10 @@ class Consuming:
     def __init__(self, context: NodeContext, clock: Callable[[], float]) -> None:
         self._context = context
         self._clock = clock
-        self._streams: dict[int, Wire] = {}
+        self._streams: dict[int, ConsumerStream] = {}
         # A window of bytes must fit what may wait unsent, with its largest object and more.
         self._bytes_max = context.config.http2.max_unsent_bytes // 2
-        self._handlers: dict[type, Callable[[Wire, int, Any], None]] = {
+        self._handlers: dict[type, Callable[[ConsumerStream, Any], None]] = {
             frames.Subscribe: self._subscribe,
             frames.Unsubscribe: self._unsubscribe,
             frames.Started: self._started,
@@ -58,21 +76,22 @@ class Consuming:
         hello = await wire.first(frames.ClientHello)
         check_protocol(hello.protocol_min, hello.protocol_max, "this client", hello.version)
         context.check_serving()
-        handle = context.mint_handle()
-        self._streams[handle] = wire
-        wire.send(context.hello())
-        context.engine.handle(events.ConsumerCame(handle))
+        stream = ConsumerStream(wire, context.mint_handle())
+        self._streams[stream.handle] = stream
+        context.engine.handle(events.ConsumerCame(stream.handle))
         died = True
         try:
+            wire.send(context.hello())
             while messages := await call.receive_many():
                 for data in messages:
                     frame = wire.decode(data)
                     if frame is not None:
-                        self._take(wire, handle, frame)
+                        self._take(stream, frame)
             died = False
         finally:
-            del self._streams[handle]
-            context.engine.handle(events.ConsumerGone(handle, died))
+            del self._streams[stream.handle]
+            died = died and not context.ending
+            context.engine.handle(events.ConsumerGone(stream.handle, died))
 
     def drain(self) -> None:
         """Tell consumers that they should settle what they have and go elsewhere."""
@@ -82,40 +101,64 @@ class Consuming:
 
     # --- frames -----------------------------------------------------------------------------------
 
-    def _take(self, wire: Wire, handle: int, frame: Frame) -> None:
+    def _take(self, stream: ConsumerStream, frame: Frame) -> None:
         handler = self._handlers.get(type(frame))
         if handler is None:
-            raise misplaced(frame, wire)
-        handler(wire, handle, frame)
+            raise misplaced(frame, stream.wire)
+        handler(stream, frame)
 
-    def _subscribe(self, wire: Wire, handle: int, frame: frames.Subscribe) -> None:
+    def _subscribe(self, stream: ConsumerStream, frame: frames.Subscribe) -> None:
+        known = stream.subscriptions.get(frame.subscription)
         try:
-            keys = tuple(dict.fromkeys(check_type_name(name) for name in frame.types))
+            keys = _keys_of(frame, known, TYPES_MAX - stream.types)
         except Refused as refusal:
-            wire.send(_refusal(frame.number, refusal))
+            stream.wire.send(_refusal(frame.number, refusal))
             return
+        if known is None:
+            stream.subscriptions[frame.subscription] = keys
+            stream.types += len(keys)
         credit = min(frame.credit, CREDIT_MAX)
         credit_bytes = min(frame.credit_bytes, self._bytes_max)
-        event = events.Subscribed(handle, frame.subscription, keys, credit, credit_bytes)
+        event = events.Subscribed(stream.handle, frame.subscription, keys, credit, credit_bytes)
         # The answer before the deliveries: a client knows then that the subscription stands.
-        wire.send(frames.Answered(frame.number))
+        stream.wire.send(frames.Answered(frame.number))
         self._context.engine.handle(event)
 
-    def _unsubscribe(self, wire: Wire, handle: int, frame: frames.Unsubscribe) -> None:
-        self._context.engine.handle(events.Unsubscribed(handle, frame.subscription))
-        wire.send(frames.Answered(frame.number))
+    def _unsubscribe(self, stream: ConsumerStream, frame: frames.Unsubscribe) -> None:
+        stream.types -= len(stream.subscriptions.pop(frame.subscription, ()))
+        self._context.engine.handle(events.Unsubscribed(stream.handle, frame.subscription))
+        stream.wire.send(frames.Answered(frame.number))
 
-    def _started(self, _wire: Wire, handle: int, frame: frames.Started) -> None:
-        self._context.engine.handle(events.Started(handle, frame.subscription, frame.count))
+    def _started(self, stream: ConsumerStream, frame: frames.Started) -> None:
+        event = events.Started(stream.handle, frame.subscription, frame.count)
+        self._context.engine.handle(event)
 
-    def _settle(self, wire: Wire, handle: int, frame: frames.Settle) -> None:
+    def _settle(self, stream: ConsumerStream, frame: frames.Settle) -> None:
+        self._check_count(stream, frame)
         ids = from_runs(frame.ids)
         if frame.action == "replace":
             refusal = self._check_content(frame, ids)
             if refusal is not None:
-                wire.send(_refusal(frame.number, refusal))
+                stream.wire.send(_refusal(frame.number, refusal))
                 return
-        self._context.engine.handle(convert.settled(frame, handle, ids))
+        self._context.engine.handle(convert.settled(frame, stream.handle, ids))
+
+    def _check_count(self, stream: ConsumerStream, frame: frames.Settle) -> None:
+        """Let nobody have a million refusals made by twenty bytes.
+
+        Raises:
+            ProtocolError: the settle names more leases than the consumer can have.
+        """
+        count = sum([count for _, count in frame.ids])
+        if count <= SETTLE_MAX:
+            return
+        streams = self._context.engine.brain.context.subscriptions.streams
+        held = sum([len(each.leases) for each in streams[stream.handle].subscriptions.values()])
+        if count > held:
+            raise ProtocolError(
+                f"a settle of {count} leases by a consumer that has {held}",
+                grpc_status=Status.INVALID_ARGUMENT,
+            )
 
     def _check_content(self, frame: frames.Settle, ids: list[ObjectId]) -> Refused | None:
         """New content is held to the type as a push is."""
@@ -126,10 +169,7 @@ class Consuming:
             if item is None:
                 continue  # its lease is refused, whatever the content
             if len(payload) > limit_bytes:
-                return Refused(
-                    Status.INVALID_ARGUMENT,
-                    f"an object of {len(payload)} bytes; this node takes at most {limit_bytes}",
-                )
+                return too_large(len(payload), limit_bytes)
             try:
                 self._context.types.check(
                     item.table.name, payload, frame.encoding, frame.fingerprint
@@ -145,14 +185,32 @@ class Consuming:
             self._tell(effect.stream, frame)
 
     def _tell(self, handle: int, frame: Frame) -> None:
-        wire = self._streams.get(handle)
-        if wire is None:
+        stream = self._streams.get(handle)
+        if stream is None:
             return
         try:
-            wire.send(frame)
+            stream.wire.send(frame)
         except ConnectionLost:
             # Its handler is about to find out, and returns the leases.
             return
+
+
+def _keys_of(frame: frames.Subscribe, known: tuple[str, ...] | None, free: int) -> tuple[str, ...]:
+    """The types that a Subscribe names, each once; `known` are those of that subscription before.
+
+    Raises:
+        Refused: there are none, a name is none, too many, or others than before.
+    """
+    keys = tuple(dict.fromkeys(check_type_name(name) for name in frame.types))
+    if not keys:
+        raise Refused(Status.INVALID_ARGUMENT, "a subscription names at least one type")
+    if known is not None and set(keys) != set(known):
+        text = f"subscription {frame.subscription} is one of other types; its window was not set"
+        raise Refused(Status.INVALID_ARGUMENT, text, "open another, or end this one first")
+    if known is None and len(keys) > free:
+        text = f"the subscriptions of one stream name at most {TYPES_MAX} types in all"
+        raise Refused(Status.RESOURCE_EXHAUSTED, text)
+    return keys
 
 
 def _refusal(number: int, refusal: Refused) -> frames.Answered:

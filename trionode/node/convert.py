@@ -6,7 +6,6 @@ node's own monotonic clock.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from trionode.ids import OBJECT_ID_BYTES, from_runs, to_runs
@@ -15,7 +14,7 @@ from trionode.routing.model import Shape
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from trionode.ids import ObjectId
     from trionode.routing.model import HeldObject
@@ -24,14 +23,30 @@ if TYPE_CHECKING:
 Details = dict[str, Any]
 
 _TIMES = {"deadline": "deadline_ms", "due": "delay_ms"}
+_COUNTS = frozenset({"hops", "version"})
 _TIMES_BACK = {wire: name for name, wire in _TIMES.items()}
 
 ROUTING_DETAILS = frozenset({"path", "hops"})
 """What only nodes need to know of an object."""
-NODES_DETAILS = ROUTING_DETAILS | {"history", "dead", "failure", "possibly_duplicate", "version"}
+NODES_DETAILS = ROUTING_DETAILS | {
+    "history",
+    "dead",
+    "failure",
+    "possibly_duplicate",
+    "suspect",
+    "version",
+}
 """What only nodes may say of an object."""
 
 MS_PER_S = 1000
+DURATION_MAX_MS = 1000 * 366 * 24 * 3600 * MS_PER_S
+"""A thousand years. What is longer is cut: added to a clock it might no longer fit a frame."""
+COUNT_MAX = 1 << 31
+"""Of hops and versions, for the same reason."""
+FRAME_BYTES_MAX = 1 << 20
+"""About what one of several frames holds, so that each fits the smallest message that is taken."""
+FRAME_KEYS_MAX = 1000
+"""Keys that one frame tells of; each takes up to about 500 bytes."""
 
 
 # --- properties -------------------------------------------------------------------------------
@@ -55,10 +70,21 @@ def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details
         if name in without:
             continue
         if name in _TIMES_BACK:
-            heard[_TIMES_BACK[name]] = now + value / MS_PER_S
+            heard[_TIMES_BACK[name]] = now + _seconds(value)
+        elif name in _COUNTS:
+            heard[name] = min(value, COUNT_MAX) if type(value) is int and value >= 0 else 1
         else:
             heard[name] = tuple(value) if name == "path" else value
     return heard
+
+
+def _seconds(duration_ms: int) -> float:
+    return min(duration_ms, DURATION_MAX_MS) / MS_PER_S
+
+
+def size_of(details: Details) -> int:
+    """About how many bytes properties take in a frame, rather more than less."""
+    return 4 * len(repr(details))
 
 
 def _column(
@@ -119,29 +145,36 @@ def pushed(
     )
 
 
-def deliver(effect: effects.Deliver, now: float) -> list[frames.Deliver]:
-    """The frames of a delivery: one for each run of objects of one shape."""
-    groups = itertools.groupby(effect.objects, key=_shape)
-    told = []
-    for shape, group in groups:
-        objects = list(group)
-        told.append(
-            frames.Deliver(
-                effect.subscription,
-                effect.type,
-                to_runs([item.id for item in objects]),
-                [item.payload for item in objects],
-                shape.encoding,
-                shape.fingerprint,
-                _attempts(objects),
-                _column(objects, now, ROUTING_DETAILS),
-            )
+def deliver(effect: effects.Deliver, now: float) -> Iterator[frames.Deliver]:
+    """The frames of a delivery: one for each run of objects of one shape that fit a frame."""
+    for objects in _cut(effect.objects):
+        shape = objects[0].shape
+        yield frames.Deliver(
+            effect.subscription,
+            effect.type,
+            to_runs([item.id for item in objects]),
+            [item.payload for item in objects],
+            shape.encoding,
+            shape.fingerprint,
+            _attempts(objects),
+            _column(objects, now, ROUTING_DETAILS),
         )
-    return told
 
 
-def _shape(item: HeldObject) -> Shape:
-    return item.shape
+def _cut(objects: list[HeldObject]) -> Iterator[list[HeldObject]]:
+    """Objects, in order, in batches of one shape that fit a frame; a larger one goes alone."""
+    shape, start, size_bytes = objects[0].shape, 0, 0
+    for index, item in enumerate(objects):
+        own_bytes = len(item.payload)
+        if item.details is not None:
+            own_bytes += size_of(item.details)
+        size_bytes += own_bytes
+        if (item.shape is not shape and item.shape != shape) or (
+            size_bytes > FRAME_BYTES_MAX and index > start
+        ):
+            yield objects[start:index]
+            shape, start, size_bytes = item.shape, index, own_bytes
+    yield objects[start:] if start else objects
 
 
 def settled(frame: frames.Settle, stream: int, ids: list[ObjectId]) -> events.Settled:
@@ -152,7 +185,7 @@ def settled(frame: frames.Settle, stream: int, ids: list[ObjectId]) -> events.Se
         frame.action,
         ids,  # type: ignore[arg-type]  # an ObjectId is an int, but lists are invariant
         frame.attempts,
-        None if frame.delay_ms is None else frame.delay_ms / MS_PER_S,
+        None if frame.delay_ms is None else _seconds(frame.delay_ms),
         frame.reason,
         frame.payloads,
         Shape(frame.encoding, frame.fingerprint) if frame.action == "replace" else None,
@@ -177,11 +210,32 @@ def lost(effect: effects.LoseLeases) -> frames.Lost:
 # --- peers ------------------------------------------------------------------------------------
 
 
-def interest(effect: effects.SendInterest, definitions: list[Definition]) -> frames.Interest:
-    """What we can process."""
+def interest(
+    effect: effects.SendInterest, definitions: list[Definition]
+) -> Iterator[frames.Interest]:
+    """What we can process, in as many frames as it takes; a type's definition comes first."""
+    groups: list[list[Definition]] = [[]]
+    size_bytes = 0
+    for definition in definitions:
+        size_bytes += len(definition.schema.encode())
+        if size_bytes > FRAME_BYTES_MAX and groups[-1]:
+            groups.append([])
+            size_bytes = len(definition.schema.encode())
+        groups[-1].append(definition)
+    *ahead, last = groups
+    for group in ahead:
+        yield frames.Interest(False, [], [], [], [], [], [], group)
     updates = effect.updates
+    yield _interest(updates[:FRAME_KEYS_MAX], last, full=effect.full)
+    for start in range(FRAME_KEYS_MAX, len(updates), FRAME_KEYS_MAX):
+        yield _interest(updates[start : start + FRAME_KEYS_MAX], [], full=False)
+
+
+def _interest(
+    updates: list[effects.RouteUpdate], definitions: list[Definition], *, full: bool
+) -> frames.Interest:
     return frames.Interest(
-        effect.full,
+        full,
         [each.key for each in updates],
         [list(each.path) for each in updates],
         [each.origin for each in updates],
@@ -266,7 +320,7 @@ def offer_came(frame: frames.Offer, link: int, now: float) -> events.OfferCame:
         Shape(frame.encoding, frame.fingerprint),
         from_runs(frame.ids),  # type: ignore[arg-type]  # see settled
         frame.payloads,
-        [age_ms / MS_PER_S for age_ms in frame.ages_ms],
+        [_seconds(age_ms) for age_ms in frame.ages_ms],
         frame.attempts,
         _heard(frame.details, now),
         frame.draining,

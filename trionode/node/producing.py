@@ -6,6 +6,7 @@ come on streams of their own and are never held back by pushes (G7).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,6 +15,7 @@ from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.ids import PRODUCER_BYTES
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
+from trionode.node.room import OBJECT_OVERHEAD_BYTES, Room
 from trionode.routing import effects
 from trionode.wire import frames
 
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from trionode.net.call import Call
     from trionode.node.context import NodeContext
 
-OBJECT_OVERHEAD_BYTES = 400
-"""What a held object takes beside its payload; counted, so that tiny objects cannot fill memory."""
+PUSH_OBJECTS_MAX = 65_536
+"""Objects of one push: each costs the node work before anybody else has a turn."""
+
+
+DETAILS_BYTES_MAX = 16_384
+"""Properties of one object beside its payload: a frame has to hold those of a whole batch."""
 
 
 class ProducerStream:
@@ -35,7 +41,9 @@ class ProducerStream:
         self.handle = handle
         self.producer = producer
         self.unanswered = 0
-        """Objects that came and have neither been acknowledged nor refused."""
+        """Objects that were taken and are not acknowledged yet."""
+        self.reading = trio.CancelScope()
+        """Cancelled when nothing more is to be read; what waits for room is left unanswered."""
 
     def acknowledge(self, sequences: list[tuple[int, int]]) -> None:
         """Tell the producer that these are in custody."""
@@ -44,7 +52,6 @@ class ProducerStream:
 
     def refuse(self, first: int, count: int, refusal: Refused) -> None:
         """Tell the producer that these are not taken."""
-        self.unanswered -= count
         self._tell(
             frames.PushRefused(first, count, refusal.grpc_status, refusal.message, refusal.hint)
         )
@@ -63,10 +70,7 @@ class Producing:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._streams: dict[int, ProducerStream] = {}
-        limits = context.config.limits
-        self._high_water_bytes = int(limits.memory_bytes * limits.push_high_water)
-        self.draining = trio.Event()
-        """Set by `drain`: streams end."""
+        self._room = Room(context)
         context.engine.connect({effects.AcknowledgePush: self._acknowledge})
 
     def __len__(self) -> int:
@@ -88,12 +92,9 @@ class Producing:
         self._streams[stream.handle] = stream
         try:
             wire.send(context.hello())
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._leave_when_draining, stream, nursery)
+            with stream.reading:
                 await self._read(stream)
-                # The producer has ended its half: it waits for what it has not heard of.
-                await context.engine.until(lambda: not stream.unanswered)
-                nursery.cancel_scope.cancel()
+            await self._finish(stream)
         finally:
             del self._streams[stream.handle]
         context.check_serving()
@@ -107,67 +108,88 @@ class Producing:
                 elif frame is not None:
                     raise misplaced(frame, stream.wire)
 
-    async def _leave_when_draining(self, stream: ProducerStream, nursery: trio.Nursery) -> None:
-        """Read no further once the node drains; what was taken is acknowledged before the end."""
-        await self.draining.wait()
-        stream.wire.send(frames.Draining(self._context.fallback_addresses()))
-        with trio.move_on_after(self._context.config.node.drain_timeout_s):
+    async def _finish(self, stream: ProducerStream) -> None:
+        """Wait until what was taken is acknowledged: the producer, or the node, says no more."""
+        timeout_s = math.inf
+        if stream.reading.cancelled_caught:
+            stream.wire.send(frames.Draining(self._context.fallback_addresses()))
+            timeout_s = self._context.config.node.drain_timeout_s
+        with trio.move_on_after(timeout_s):
             await self._context.engine.until(lambda: not stream.unanswered)
-        nursery.cancel_scope.cancel()
 
     async def push(self, stream: ProducerStream, frame: frames.Push) -> None:
-        """Take a push, or refuse it, wholly or in part; the outcome is told to the stream."""
-        stream.unanswered += len(frame.payloads)
-        refusal = await self.wait_for_room(frame)
+        """Take a push, or refuse it, wholly or in part; the outcome is told to the stream.
+
+        Raises:
+            Refused: the node is leaving; there is no outcome.
+            ProtocolError: it is more than one push may be.
+        """
+        if len(frame.payloads) > PUSH_OBJECTS_MAX:
+            raise ProtocolError(
+                f"a push of {len(frame.payloads)} objects; at most {PUSH_OBJECTS_MAX} go in one",
+                grpc_status=Status.INVALID_ARGUMENT,
+            )
+        refusal = await self._wait_for_room(stream, frame)
+        self._context.check_serving()
         if refusal is not None:
             self._refuse_new(stream, frame, refusal)
             return
         for start, end, bad in self._judge(frame):
             if bad is None:
-                event = convert.pushed(
-                    frame, stream.handle, stream.producer, (start, end), trio.current_time()
-                )
-                self._context.engine.handle(event)
+                self._take(stream, frame, start, end)
             else:
                 self._context.counters.refused_pushes += end - start
                 stream.refuse(frame.first + start, end - start, bad)
 
+    def _take(self, stream: ProducerStream, frame: frames.Push, start: int, end: int) -> None:
+        """Give the objects [start, end) of a push to the brain."""
+        stream.unanswered += end - start
+        part, now = (start, end), trio.current_time()
+        event = convert.pushed(frame, stream.handle, stream.producer, part, now)
+        self._context.engine.handle(event)
+
     def _judge(self, frame: frames.Push) -> Iterator[tuple[int, int, Refused | None]]:
-        """The parts [start, end) of a push that are to be taken, or refused and why."""
-        limit_bytes = self._context.config.limits.max_object_bytes
+        """The parts [start, end) of a push that are to be taken, or refused and why.
+
+        After a bad one, few are looked at together, and more again as they are good: each time all
+        that remain would cost the square of their number.
+        """
         payloads = frame.payloads
         start, count = 0, len(payloads)
+        step = count
         while start < count:
-            found = self._first_bad(frame, payloads[start:] if start else payloads, limit_bytes)
+            end = min(start + step, count)
+            part = payloads if end - start == count else payloads[start:end]
+            found = self._first_bad(frame, start, part)
             if found is None:
-                yield start, count, None
-                return
+                yield start, end, None
+                start, step = end, step * 2
+                continue
             index, refusal = found
             if index:
                 yield start, start + index, None
             yield start + index, start + index + 1, refusal
-            start += index + 1
+            start, step = start + index + 1, 1
 
     def _first_bad(
-        self, frame: frames.Push, payloads: list[bytes], limit_bytes: int
+        self, frame: frames.Push, start: int, payloads: list[bytes]
     ) -> tuple[int, Refused] | None:
+        """The first of `payloads`, which begin at `start` of a push, that cannot be taken."""
         found = self._context.types.check_many(
             frame.type, payloads, frame.encoding, frame.fingerprint
         )
-        if max(map(len, payloads)) <= limit_bytes:
-            return found
-        index = next(i for i, payload in enumerate(payloads) if len(payload) > limit_bytes)
-        if found is not None and found[0] < index:
-            return found
-        return index, Refused(
-            Status.INVALID_ARGUMENT,
-            f"an object of {len(payloads[index])} bytes; this node takes at most {limit_bytes}",
-            "keep large content elsewhere and push a reference, or raise limits.max_object_bytes",
-        )
+        limit_bytes = self._context.config.limits.max_object_bytes
+        if max(map(len, payloads)) > limit_bytes:
+            index = next(i for i, payload in enumerate(payloads) if len(payload) > limit_bytes)
+            found = _earlier(found, index, too_large(len(payloads[index]), limit_bytes))
+        for index, details in sorted(frame.details.items()):
+            if convert.size_of(details) > DETAILS_BYTES_MAX and 0 <= index - start < len(payloads):
+                found = _earlier(found, index - start, _TOO_MUCH_BESIDE)
+        return found
 
     # --- room -------------------------------------------------------------------------------------
 
-    async def wait_for_room(self, frame: frames.Push) -> Refused | None:
+    async def _wait_for_room(self, stream: ProducerStream, frame: frames.Push) -> Refused | None:
         """Hold a push back while the node is full or its store fails; returns why it must fail."""
         engine = self._context.engine
         if engine.store_failure:
@@ -176,35 +198,30 @@ class Producing:
                 f"the store of node {self._context.name} fails: {engine.store_failure}",
                 "try another node, or again later",
             )
+        if not self._missing(stream, frame):
+            return None
         size_bytes = sum(map(len, frame.payloads)) + OBJECT_OVERHEAD_BYTES * len(frame.payloads)
-        if self._fits(size_bytes):
+        if await self._room.wait_for(size_bytes):
             return None
         timeout_s = self._context.config.limits.push_timeout_s
-        with trio.move_on_after(timeout_s):
-            await engine.until(lambda: self._fits(size_bytes))
-            return None
         return Refused(
             Status.RESOURCE_EXHAUSTED,
             f"node {self._context.name} is full and stayed so for {timeout_s:g} s",
             "add consumers of what it holds, or raise limits.memory_bytes",
         )
 
-    def _fits(self, size_bytes: int) -> bool:
-        """Whether so much more stays below the mark; what is larger than it fits an empty node."""
-        custody = self._context.engine.brain.context.custody
-        held_bytes = custody.held_bytes + OBJECT_OVERHEAD_BYTES * len(custody.objects)
-        return not held_bytes or held_bytes + size_bytes <= self._high_water_bytes
+    def _missing(self, stream: ProducerStream, frame: frames.Push) -> list[tuple[int, int]]:
+        """What of a push was not accepted before, as runs of sequences."""
+        book = self._context.engine.brain.intake.producers.find(stream.producer)
+        run = (frame.first, len(frame.payloads))
+        return [run] if book is None else book.missing(*run)
 
     def _refuse_new(self, stream: ProducerStream, frame: frames.Push, refusal: Refused) -> None:
         """Refuse a push, but for what of it was accepted before and is only repeated."""
-        engine = self._context.engine
-        book, _ = engine.brain.intake.producers.book(stream.producer)
         at, end = frame.first, frame.first + len(frame.payloads)
-        for first, count in (*book.missing(at, len(frame.payloads)), (end, 0)):
+        for first, count in (*self._missing(stream, frame), (end, 0)):
             if first > at:
-                part = (at - frame.first, first - frame.first)
-                now = trio.current_time()
-                engine.handle(convert.pushed(frame, stream.handle, stream.producer, part, now))
+                self._take(stream, frame, at - frame.first, first - frame.first)
             if count:
                 self._context.counters.refused_pushes += count
                 stream.refuse(first, count, refusal)
@@ -223,4 +240,27 @@ class Producing:
 
     def drain(self) -> None:
         """Take nothing more: end each stream once what it brought is acknowledged."""
-        self.draining.set()
+        for stream in self._streams.values():
+            stream.reading.cancel()
+
+
+def too_large(size_bytes: int, limit_bytes: int) -> Refused:
+    """Why an object is not taken."""
+    return Refused(
+        Status.INVALID_ARGUMENT,
+        f"an object of {size_bytes} bytes; this node takes at most {limit_bytes}",
+        "keep large content elsewhere and push a reference, or raise limits.max_object_bytes",
+    )
+
+
+_TOO_MUCH_BESIDE = Refused(
+    Status.INVALID_ARGUMENT,
+    f"the properties of an object take more than {DETAILS_BYTES_MAX} bytes",
+    "put what is large into the object",
+)
+
+
+def _earlier(
+    found: tuple[int, Refused] | None, index: int, refusal: Refused
+) -> tuple[int, Refused]:
+    return found if found is not None and found[0] <= index else (index, refusal)

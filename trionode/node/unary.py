@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import attrs
 import orjson
 import trio
 
@@ -14,7 +16,7 @@ from trionode.node.producing import ProducerStream
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from typing import Any
 
     from trionode.errors import Refused
@@ -26,34 +28,47 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 
 
-class OwnProducer(ProducerStream):
-    """The node as the producer of what comes by unary Push: it makes the ids (R11).
+@attrs.define(eq=False)
+class _Outcome:
+    """What becomes of one push: custody, or the refusal."""
 
-    A pushed object waits in `_waiting` for its outcome: None for custody, or the refusal.
-    """
+    known: trio.Event = attrs.field(factory=trio.Event)
+    refusal: Refused | None = None
+
+
+class OwnProducer(ProducerStream):
+    """The node as the producer of what comes by unary Push: it makes the ids (R11)."""
 
     def __init__(self, handle: int, producer: int) -> None:
         self.handle = handle
         self.producer = producer
         self.unanswered = 0
+        self.reading = trio.CancelScope()
         self._last = 0
-        self._waiting: dict[int, trio.Event] = {}
-        self._refusals: dict[int, Refused] = {}
+        self._waiting: dict[int, _Outcome] = {}
 
-    def next_push(self, request: frames.PushRequest) -> frames.Push:
-        """The request as a push with a sequence of its own."""
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def pushing(self, request: frames.PushRequest) -> Iterator[frames.Push]:
+        """The request as a push with a sequence of its own, whose outcome is kept meanwhile."""
         self._last += 1
-        self._waiting[self._last] = trio.Event()
+        sequence = self._last
+        self._waiting[sequence] = _Outcome()
         # Nothing of this producer is ever pushed again: all before the oldest waiting is known.
-        acknowledged = min(self._waiting) - 1
-        return frames.Push(
-            request.type,
-            self._last,
-            [request.payload],
-            request.encoding,
-            request.fingerprint,
-            acknowledged=acknowledged,
-        )
+        acknowledged = next(iter(self._waiting)) - 1
+        try:
+            yield frames.Push(
+                request.type,
+                sequence,
+                [request.payload],
+                request.encoding,
+                request.fingerprint,
+                acknowledged=acknowledged,
+            )
+        finally:
+            del self._waiting[sequence]
 
     async def outcome(self, sequence: int) -> str:
         """Wait for custody; returns the object's id.
@@ -61,33 +76,28 @@ class OwnProducer(ProducerStream):
         Raises:
             Refused: the object was not taken.
         """
-        try:
-            await self._waiting[sequence].wait()
-        finally:
-            del self._waiting[sequence]
-        refusal = self._refusals.pop(sequence, None)
-        if refusal is not None:
-            raise refusal
+        outcome = self._waiting[sequence]
+        await outcome.known.wait()
+        if outcome.refusal is not None:
+            raise outcome.refusal
         return format_id(object_id(self.producer, sequence))
 
     def acknowledge(self, sequences: list[tuple[int, int]]) -> None:
         """Some are in custody."""
         for first, count in sequences:
-            self._resolve(first, count)
+            self.unanswered -= count
+            self._resolve(first, count, None)
 
     def refuse(self, first: int, count: int, refusal: Refused) -> None:
         """Some are not taken."""
-        for sequence in range(first, first + count):
-            if sequence in self._waiting:
-                self._refusals[sequence] = refusal
-        self._resolve(first, count)
+        self._resolve(first, count, refusal)
 
-    def _resolve(self, first: int, count: int) -> None:
-        self.unanswered -= count
+    def _resolve(self, first: int, count: int, refusal: Refused | None) -> None:
         for sequence in range(first, first + count):
-            event = self._waiting.get(sequence)
-            if event is not None:
-                event.set()
+            outcome = self._waiting.get(sequence)
+            if outcome is not None:
+                outcome.refusal = refusal
+                outcome.known.set()
 
 
 class Unary:
@@ -132,9 +142,9 @@ class Unary:
 
     async def _push(self, request: frames.PushRequest) -> frames.PushReply:
         self._context.check_serving()
-        push = self._producer.next_push(request)
-        await self._producing.push(self._producer, push)
-        return frames.PushReply(await self._producer.outcome(push.first))
+        with self._producer.pushing(request) as push:
+            await self._producing.push(self._producer, push)
+            return frames.PushReply(await self._producer.outcome(push.first))
 
     async def _define(self, request: frames.DefineRequest) -> frames.DefineReply:
         before = len(self._context.types.definitions(request.type))

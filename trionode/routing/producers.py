@@ -98,6 +98,10 @@ class Producers:
             forgotten, _ = self._books.popitem(last=False)
         return book, forgotten
 
+    def find(self, producer: int) -> AcceptedSequences | None:
+        """A producer's book for reading, if there is one; nobody is remembered or forgotten."""
+        return self._books.get(producer)
+
     def restore(self, record: ProducerRecord) -> None:
         """Take over the book of a producer as a store kept it."""
         book, _ = self.book(record.producer)
