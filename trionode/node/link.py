@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from trionode.errors import ConnectionLost
+from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.node import convert
 from trionode.node.context import misplaced
+from trionode.schema.definition import check_type_name
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from trionode.schema.definition import Definition
     from trionode.wire.kinds import Frame
 
+KEYS_MAX = 100_000
+"""Keys that a peer may have told of at one time: each is memory here and news for other peers."""
+IDENTITY_MAX_CHARACTERS = 300
+"""A node's id, name and version together; every node is told of them."""
 ALIVE_TIMEOUT_S = 5.0
 """How long an old link may take to show that it lives when a second one to its peer opens."""
 
@@ -124,7 +129,8 @@ class Link:
         for update in effect.updates:
             if update.path:
                 definitions += self._unknown(types.definitions(update.key))
-        self.send(convert.interest(effect, definitions))
+        for frame in convert.interest(effect, definitions):
+            self.send(frame)
 
     def send_offer(self, effect: effects.SendOffer) -> None:
         """Offer objects, with the definition that they were pushed under."""
@@ -152,10 +158,20 @@ class Link:
         handler(frame)
 
     def _interest(self, frame: frames.Interest) -> None:
+        known = self._context.engine.brain.interest.links[self.handle].give
+        if len(frame.keys) + len(known) > KEYS_MAX:
+            raise _wrong(f"interest in more than {KEYS_MAX} types")
+        if any(len(node) > IDENTITY_MAX_CHARACTERS for path in frame.paths for node in path):
+            raise _wrong("an id that is too long to be a node's")
+        for key in frame.keys:
+            _check_name(key)
         self._learn(frame.definitions)
         self._context.engine.handle(convert.interest_told(frame, self.handle))
 
     def _offer(self, frame: frames.Offer) -> None:
+        _check_name(frame.type)
+        if not frame.ids:
+            raise _wrong("an offer of nothing")
         self._learn(frame.definitions)
         self._context.engine.handle(convert.offer_came(frame, self.handle, trio.current_time()))
 
@@ -164,3 +180,14 @@ class Link:
             self._known.add((definition.type, definition.fingerprint))
             if self._context.types.learn(definition):
                 self._context.engine.keep_definition(definition)
+
+
+def _wrong(what: str) -> ProtocolError:
+    return ProtocolError(f"a peer told of {what}", grpc_status=Status.INVALID_ARGUMENT)
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_type_name(name)
+    except Refused as refusal:
+        raise ProtocolError(str(refusal), grpc_status=Status.INVALID_ARGUMENT) from None

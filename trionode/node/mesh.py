@@ -14,7 +14,7 @@ moment first, so that two nodes that hear of each other rarely dial both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 
@@ -23,7 +23,7 @@ from trionode.net.dialler import parse_address
 from trionode.net.sockets import address_text
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol
-from trionode.node.link import Link, PeerIdentity
+from trionode.node.link import IDENTITY_MAX_CHARACTERS, Link, PeerIdentity
 from trionode.routing import effects, events
 from trionode.wire import frames
 
@@ -39,8 +39,11 @@ NEWS_S = 0.1
 """How long news of the node's links waits for more of it."""
 
 
-class SelfDialled(Exception):  # noqa: N818  # not an error: one address of many is our own
+class SelfDialled(Refused):
     """The node at that address is this one."""
+
+    def __init__(self) -> None:
+        super().__init__(Status.FAILED_PRECONDITION, "this node dialled itself")
 
 
 class Mesh:
@@ -107,8 +110,7 @@ class Mesh:
         if hello.node == self._context.identity.node:
             # Both sides see it: the dialler learns whom it dialled.
             wire.send(self._hello())
-            self._judge_twin(hello)
-            raise Refused(Status.FAILED_PRECONDITION, "this node dialled itself")
+            self._judge_own_id(hello)
         link = await self._admit(wire, hello, ours=False)
         wire.send(self._hello())
         await self._run(link)
@@ -126,23 +128,34 @@ class Mesh:
         wire.send(self._hello())
         hello = await wire.first(frames.LinkHello)
         if hello.node == self._context.identity.node:
-            self._judge_twin(hello)
-            raise SelfDialled
+            self._judge_own_id(hello)
         link = await self._admit(wire, hello, ours=True)
         on_linked(link)
         await self._run(link)
 
-    def _judge_twin(self, hello: frames.LinkHello) -> None:
-        """Of two processes with one node id, the one that began later must end (R9)."""
+    def _judge_own_id(self, hello: frames.LinkHello) -> NoReturn:
+        """This node's id came in a hello: from itself, or from a second process that has it.
+
+        Of two processes with one node id, the one that began later must end (R9).
+
+        Raises:
+            SelfDialled: it is this node.
+            Refused: it is another.
+        """
         own = self._context.identity
+        if hello.incarnation == own.incarnation:
+            raise SelfDialled
         if hello.incarnation < own.incarnation:
             self._on_twin(
                 f"node id {own.node} is in use already, by node {hello.name} at {hello.address};"
                 " was the data directory copied? Give each node its own"
             )
+        raise Refused(Status.FAILED_PRECONDITION, f"another node with the id {own.node} runs")
 
     async def _admit(self, wire: Wire, hello: frames.LinkHello, *, ours: bool) -> Link:
         """Make a link of a call whose hello has come, or refuse it."""
+        if not hello.node or len(hello.node + hello.name + hello.version) > IDENTITY_MAX_CHARACTERS:
+            raise Refused(Status.INVALID_ARGUMENT, "the id, name or version of a node are amiss")
         check_protocol(hello.protocol_min, hello.protocol_max, f"node {hello.name}", hello.version)
         self._context.check_serving()
         peer = PeerIdentity(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from trionode.errors import Error, Refused
+from trionode.errors import Error
 from trionode.net.connection import Connection
 from trionode.net.dialler import Backoff, parse_address
 from trionode.node.mesh import SelfDialled
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DIAL_TIMEOUT_S = 10.0
 COURTESY_S = 0.5
 """How long the node with the higher id leaves dialling to the other, once both know."""
+TOLD_MAX = 1000
+"""Addresses that peers told of and that are pursued at one time."""
 FORGET_AFTER_S = 600.0
 """A peer that was only told of is given up after so long without a link."""
 
@@ -62,12 +64,15 @@ class Peers:
         """Task: dial, until cancelled."""
         self._mesh = mesh
         mesh.dialling = self.status
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for target in self._targets.values():
-                self._start(target)
-            self.set_configured(self._context.config.peers.addresses)
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for target in self._targets.values():
+                    self._start(target)
+                self.set_configured(self._context.config.peers.addresses)
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
 
     def set_configured(self, addresses: tuple[str, ...]) -> None:
         """The configured addresses, which may have changed: links to others stay as they are."""
@@ -87,8 +92,19 @@ class Peers:
         known = self._targets.get(address)
         if known is not None:
             known.node = known.node or node
-        elif self._context.config.peers.discovery and address != self._context.address:
+        elif self._may_add(address):
             self._add(Target(address, told=True, node=node, lost_at=trio.current_time()))
+
+    def _may_add(self, address: str) -> bool:
+        """Whether to dial an address that a peer told of; peers can be wrong, and tell of many."""
+        if not self._context.config.peers.discovery or address == self._context.address:
+            return False
+        try:
+            _, port = parse_address(address)
+        except ValueError:
+            return False
+        told = sum([target.told for target in self._targets.values()])
+        return port > 0 and told < TOLD_MAX
 
     def status(self) -> list[dict[str, Any]]:
         """The targets that are not linked, as the status shows peers."""
@@ -144,10 +160,18 @@ class Peers:
                 return
             try:
                 await self._dial(target)
-            except Refused as refusal:
-                self._note_error(target, str(refusal))
+            except SelfDialled:
+                raise
             except Error as error:
                 self._note_error(target, str(error))
+            except Exception as error:  # whatever it is, the other links go on
+                self._context.counters.faults += 1
+                text = "a link failed"
+                self._context.log.error(text, address=target.address, exc_info=error)  # noqa: TRY400  # see net.Log
+                self._note_error(target, "internal error")
+            if target.state == "linked":
+                self._note_loss(target)
+                backoff.reset()
             await trio.sleep(backoff.next_s())
 
     async def _dial(self, target: Target) -> None:
@@ -175,12 +199,10 @@ class Peers:
                 await nursery.start(connection.run)
                 with await connection.open(frames.LINK, eager=True) as call:
                     await self._mesh.connect(call, on_linked)
-            except (Error, SelfDialled) as error:
+            except Error as error:
                 failure = error
             connection.abort()
         if failure is not None:
-            if target.state == "linked":
-                self._note_loss(target)
             raise failure
 
     def _link_of(self, target: Target) -> Link | None:
