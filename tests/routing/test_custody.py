@@ -190,6 +190,21 @@ def test_the_answer_to_a_void_offer_changes_nothing(mesh) -> None:
     assert settled(mesh) == 1
 
 
+def test_the_answer_to_a_void_offer_is_none_to_the_next_one_of_the_same_object(mesh) -> None:
+    (first,) = mesh["a"].brain.givings.open["b"]
+    offer = mesh.under_way("a", "b")[0]
+    back = {**fields(offer, mesh["a"].links["b"]), "epoch": 0, "draining": True}
+    mesh["a"].handle(events.OfferCame(**back))
+    link = mesh["a"].brain.interest.links[mesh["a"].links["b"]]
+    (item,) = mesh["a"].brain.context.custody.table("T").ready.take(1, 1)
+    mesh["a"].brain.givings.give(link, "T", 0, [item])
+    mesh["a"].handle(events.OfferAnswered(link.handle, *first, True))
+    assert mesh["a"].states() == ["TRANSFERRING"]
+    (second,) = mesh["a"].brain.givings.open["b"]
+    mesh["a"].handle(events.OfferAnswered(link.handle, *second, True))
+    assert mesh["a"].held() == set()
+
+
 def test_the_answer_before_the_copy_that_comes_back_moves_custody_there_and_back(mesh) -> None:
     turn_back(mesh)
     number = next(iter(mesh["a"].brain.givings.open["b"]))

@@ -171,6 +171,28 @@ def test_a_link_that_flaps_begins_the_doubt_anew(mesh) -> None:
     assert mesh["a"].states() == ["READY"]
 
 
+def test_a_link_that_is_back_ends_the_doubt_however_late_the_answer(mesh) -> None:
+    mesh.step("a", "b")
+    mesh.cut("a", "b")
+    mesh.wait(20.0)
+    mesh.link("a", "b")
+    mesh.wait(20.0)
+    assert mesh["a"].states() == ["TRANSFERRING"]
+    finish(mesh)
+    assert settled(mesh) == 1
+
+
+def test_a_question_closes_no_offer_that_was_made_after_it_was_written(mesh) -> None:
+    """It waits for a commit, and later offers do not."""
+    number = offer_number(mesh, "a", "b")
+    mesh.step("a", "b")
+    link = mesh["b"].links["a"]
+    mesh["b"].handle(events.OffersAsked(link, 1, number, []))
+    assert list(mesh["b"].brain.takings.taken["a"]) == [(1, number)]
+    mesh["b"].handle(events.OffersAsked(link, 1, number + 1, []))
+    assert mesh["b"].brain.takings.taken == {}
+
+
 def test_an_answer_after_the_doubt_was_resolved_changes_nothing(mesh) -> None:
     number = offer_number(mesh, "a", "b")
     mesh.step("a", "b")

@@ -55,6 +55,8 @@ def test_interest_is_withdrawn_and_no_more_is_told(mesh) -> None:
     mesh.run()
     assert mesh["b"].brain.interest.routes == {}
     assert mesh["a"].brain.interest.links[mesh["a"].links["b"]].take == {}
+    gone = mesh["a"].of(effects.SendInterest)[-1].updates[0]
+    assert (gone.path, gone.origin, gone.version) == ((), "a", 1)
 
 
 def test_a_link_that_comes_up_hears_of_no_interest(mesh) -> None:

@@ -94,6 +94,9 @@ def test_bytes_end_an_account_before_its_count_does(mesh) -> None:
     mesh.run()
     assert len(consumer.delivered) == 5
     assert len(mesh["b"].held()) == 15
+    mesh["b"].push("T")
+    mesh.run()
+    assert len(mesh["b"].held()) == 16
 
 
 def test_an_account_out_of_bytes_is_filled_again_without_waiting(mesh) -> None:
@@ -183,6 +186,22 @@ def test_after_a_withdrawal_a_backlog_is_told_again(mesh) -> None:
     mesh.wait(0.15)
     assert len(away.delivered) == 7
     assert len(here.delivered) == 1
+
+
+def test_credit_that_came_and_went_while_a_link_was_slow_is_wished_for_again(mesh) -> None:
+    mesh["a"].consumer("T", credit=10)
+    mesh.run()
+    mesh["b"].push("T", count=5)
+    mesh["b"].tick()
+    mesh.step("b", "a")
+    mesh["a"].tick()
+    mesh.now += 1.1
+    mesh["a"].tick()
+    assert limits(mesh, "a") == [5, 0]
+    mesh.step("a", "b")
+    mesh.step("a", "b")
+    mesh.run()
+    assert len(mesh["a"].held()) == 5
 
 
 def test_a_backlog_that_is_gone_is_told_so_that_nothing_is_granted_for_it(mesh) -> None:

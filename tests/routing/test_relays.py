@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.books import check_no_interest_left
 from tests.support.brains import Mesh
-from trionode.routing import effects
+from trionode.routing import effects, events
+from trionode.routing.effects import RouteUpdate
 
 
 def line(names: str, **options) -> Mesh:
@@ -63,6 +64,19 @@ def test_interest_is_not_told_back_where_it_came_from() -> None:
     mesh["b"].consumer("T")
     mesh.run()
     assert paths(mesh, "b") == []
+
+
+def test_nothing_is_told_to_a_node_that_the_way_leads_over() -> None:
+    """Even where the way is a detour: b hears of d by c, whose way leads over a."""
+    mesh = Mesh("a", "b", "c")
+    for one, other in (("a", "b"), ("b", "c")):
+        mesh.link(one, other)
+    mesh.run()
+    update = RouteUpdate("T", ("c", "a", "d"), "d", 1, 1, 1)
+    mesh["b"].handle(events.InterestTold(mesh["b"].links["c"], False, [update]))
+    mesh["b"].effects.clear()
+    mesh["b"].tick()
+    assert mesh["b"].of(effects.SendInterest) == []
 
 
 def test_paths_stop_at_max_hops() -> None:
