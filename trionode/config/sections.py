@@ -69,9 +69,9 @@ class Peers:
 class Store:
     """`[store]`: where objects are kept."""
 
-    kind: str = attrs.field(default="memory", validator=checks.choice("memory", "sqlite"))
-    """`memory`: an acknowledged object lives as long as the node does. `sqlite`: in the data
-    directory; an acknowledged object is on disk."""
+    kind: str = attrs.field(default="sqlite", validator=checks.choice("memory", "sqlite"))
+    """`sqlite`: in the data directory; an acknowledged object is on disk. `memory`: an acknowledged
+    object lives as long as the node does."""
 
 
 @attrs.frozen

@@ -156,6 +156,13 @@ class Node:
             options=config.routing_options(),
         )
         counters = Counters()
+        parts = store.recover(self._unix_time() - trio.current_time())
+        while (part := await self._next_part(parts)) is not None:
+            brain.handle(part, trio.current_time())
+            await trio.lowlevel.checkpoint()
+        self._account_for_damage(brain)
+        if brain.context.custody.objects:
+            self._log.info("objects recovered", count=len(brain.context.custody.objects))
         engine = Engine(
             brain,
             store,
@@ -180,12 +187,17 @@ class Node:
         self._consuming = Consuming(context, trio.current_time)
         self._peers = Peers(context, self.network)
         self._mesh = Mesh(context, on_told=self._peers.told, on_twin=self._fail)
-        parts = store.recover(self._unix_time() - trio.current_time())
-        while (part := await self._next_part(parts)) is not None:
-            engine.handle(part)
-            await trio.lowlevel.checkpoint()
-        if brain.context.custody.objects:
-            self._log.info("objects recovered", count=len(brain.context.custody.objects))
+
+    def _account_for_damage(self, brain: Brain) -> None:
+        """Say, and count, what the store had and could not read."""
+        found = self._store.damage()
+        for each in found:
+            self._log.error(
+                "a record of the store is damaged", store=self._store.kind, what=str(each)
+            )
+        lost = [(each.type, each.count, each.size_bytes) for each in found if each.type]
+        if lost:
+            brain.handle(events.Recovered(damaged=lost), trio.current_time())
 
     async def _next_part(self, parts: Any) -> events.Recovered | None:
         if self._store.blocks:
@@ -279,8 +291,9 @@ class Node:
         context.phase = Phase.DRAINING
         timeout_s = self._config.node.drain_timeout_s
         self._log.info("draining", node=context.name, timeout_s=timeout_s)
-        engine.handle(events.DrainStarted())
+        # Before those who wait for room look again, and find the node leaving.
         self._producing.drain()
+        engine.handle(events.DrainStarted())
         self._consuming.drain()
         for each in self._listeners:
             await each.aclose()

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,7 +15,7 @@ import trio
 from trionode import logs
 from trionode.errors import ConfigurationError
 from trionode.node.node import Node
-from trionode.store import MemoryStore
+from trionode.store import MemoryStore, SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,9 +82,11 @@ async def run_node(
         return DONE
 
 
-def make_store(_config: Config) -> Store:
+def make_store(config: Config) -> Store:
     """The store of the kind that is configured."""
-    return MemoryStore(os.urandom)
+    if config.store.kind == "memory":
+        return MemoryStore(os.urandom)
+    return SqliteStore(Path(config.node.data_dir), config.node.name, os.urandom)
 
 
 async def _heed_signals(

@@ -144,6 +144,13 @@ class Custody:
             flow.count += 1
             flow.size_bytes += size_bytes
 
+    def damaged(self, table: TypeTable, count: int, size_bytes: int) -> None:
+        """Count objects that the store had and could not read: recovered, and gone at once."""
+        for door in ("recovered", "damaged"):
+            flow = table.flows[door]
+            flow.count += count
+            flow.size_bytes += size_bytes
+
     def replace(self, item: HeldObject, payload: bytes) -> None:
         """Give a held object new content (its state is moved by the caller)."""
         self._flow(item.table, "replaced_out", 1, len(item.payload), inward=False)

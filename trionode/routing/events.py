@@ -26,6 +26,8 @@ class Recovered:
     producers: list[ProducerRecord] = attrs.field(factory=list)
     given: list[GivenRecord] = attrs.field(factory=list)
     taken: list[TakenRecord] = attrs.field(factory=list)
+    damaged: list[tuple[str, int, int]] = attrs.field(factory=list)
+    """(type, objects, payload bytes) that the store had and could not read."""
 
 
 @attrs.frozen

@@ -42,6 +42,8 @@ class Recovery:
             self._takings.taken.setdefault(taken.giver, {})[number] = taken.refused
         for given in sorted(event.given, key=lambda each: each.stamp):
             self._reopen(given, now)
+        for name, count, size_bytes in event.damaged:
+            self._context.custody.damaged(self._context.custody.table(name), count, size_bytes)
         fresh: dict[str, list[HeldObject]] = {}
         for record in event.objects:
             fresh.setdefault(record.type, []).append(self._object(record, now))
