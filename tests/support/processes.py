@@ -55,6 +55,23 @@ def trionode(
     )
 
 
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command while it runs, with pipes; killed with the block."""
+    process = subprocess.Popen(
+        [COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:  # closes the pipes
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def failure(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
     """What a command that failed as it should said: one line, no traceback; or the usage."""
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
@@ -72,7 +89,8 @@ class NodeProcess:
     def __init__(self, name: str, *arguments: str, listen: str, **variables: str) -> None:
         self.name = name
         self.address = listen
-        self._arguments = ("--memory", *arguments)
+        kept = "--data-dir" in arguments
+        self._arguments = arguments if kept else ("--memory", *arguments)
         self._variables = variables
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self.process: subprocess.Popen[bytes]
