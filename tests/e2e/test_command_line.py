@@ -7,7 +7,16 @@ import re
 
 import pytest
 
-from tests.support.processes import count, failure, held, line_clients, status_of, trionode
+from tests.support.processes import (
+    DEADLINE_S,
+    count,
+    failure,
+    held,
+    line_clients,
+    started,
+    status_of,
+    trionode,
+)
 from trionode.cli.processes import free_address
 
 ID = r"[0-9a-f]{20}-[0-9]+"
@@ -63,6 +72,28 @@ def test_a_timeout_with_fewer_than_count_is_a_failure_and_without_count_is_none(
     assert count(status_of(node), kind, "settled") == len(printed)
     none = trionode("subscribe", kind, "--timeout", "0.2", "--node", node.address)
     assert (none.returncode, none.stdout, none.stderr) == (0, "", "")
+
+
+def test_ids_are_printed_while_stdin_is_open(node, kind):
+    with started("push", kind, "--node", node.address) as process:
+        for line in (b"1\n", b"2\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            ids(process.stdout.readline().decode())
+        process.stdin.close()
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_an_object_that_nobody_was_there_to_read_is_not_acknowledged(node, kind):
+    with started("subscribe", kind, "--node", node.address) as process:
+        trionode("push", kind, "1", "--node", node.address)
+        assert json.loads(process.stdout.readline())["object"] == 1
+        process.stdout.close()
+        trionode("push", kind, "2", "--node", node.address)
+        assert process.wait(DEADLINE_S) == 1
+        assert process.stderr.read() == b""
+    status = status_of(node)
+    assert (count(status, kind, "settled"), held(status, kind)) == (1, 1)
 
 
 def test_status_types_and_ping_tell_of_the_node(pair, kind):

@@ -130,9 +130,10 @@ async def test_a_lost_delivery_is_said_and_can_no_longer_be_acknowledged(kind):
             node.kill()
             assert re.fullmatch(f"LOST {name} 1 .+", await client.event())
             assert (await client.say(f"ACK {name}")).startswith("ERR FAILED_PRECONDITION ")
+            # A push waits for a node; the client is back by itself, with its subscription.
+            await client.child.send(f"PUSH {kind} 2")
             node.start()
-            # The client is back by itself, with its subscription.
-            other = pushed(await client.say(f"PUSH {kind} 2"))
+            other = pushed(await client.reply())
             assert await client.event() == f"OBJECT {kind} {other} 1 2"
             assert await client.say(f"ACK {other}") == "OK"
             assert await client.say("QUIT") == "OK"
@@ -193,6 +194,18 @@ def test_replies_come_in_order_and_odd_lines_are_answered_one_by_one(node, kind)
     for reply, start in zip(replies[1:11], expected, strict=True):
         assert reply.startswith(start), reply
     assert replies[12:] == ["OK"]
+
+
+def test_commands_that_come_in_bulk_are_answered_in_their_order(node, kind):
+    script = "".join(f"PUSH {kind} {number}\n" for number in range(1000)) + "STATUS\nQUIT\n"
+    done = command("client", "--node", node.address, stdin=script.encode())
+    *replies, status, quit_reply = done.stdout.splitlines()
+    names = [pushed(reply) for reply in replies]
+    producer, first = names[0].split("-")
+    assert names == [f"{producer}-{number}" for number in range(int(first), int(first) + 1000)]
+    # A question is answered after all that was said before it.
+    assert count(json.loads(status.removeprefix("OK ")), kind, "accepted") == 1000
+    assert quit_reply == "OK"
 
 
 def test_a_line_that_is_not_utf8_or_not_ended_is_refused(node, kind):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 
 import pytest
 import trio
@@ -12,14 +11,13 @@ import trio
 import trionode
 from tests.support.processes import (
     ASK_AGAIN_S,
-    COMMAND,
     DEADLINE_S,
     count,
-    environment,
     failure,
     line_clients,
     linked,
     node_process,
+    started,
     status_when,
 )
 from tests.support.processes import trionode as command
@@ -158,14 +156,8 @@ async def test_sighup_reads_the_peers_again_and_a_wrong_file_changes_nothing(nod
 
 def test_a_command_that_is_interrupted_ends_by_that_signal(node, kind):
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
-        process = subprocess.Popen(
-            [COMMAND, "subscribe", kind, "--node", node.address],
-            stdout=subprocess.PIPE,
-            env=environment(),
-        )
-        assert process.stdout is not None
-        command("push", kind, "1", "--node", node.address)
-        assert process.stdout.readline()
-        process.send_signal(number)
-        assert process.wait(DEADLINE_S) == status
-        process.stdout.close()
+        with started("subscribe", kind, "--node", node.address) as process:
+            command("push", kind, "1", "--node", node.address)
+            assert process.stdout.readline()
+            process.send_signal(number)
+            assert process.wait(DEADLINE_S) == status

@@ -5,21 +5,38 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from functools import partial
 
 import msgpack
 import pytest
 import trio
 
 import trionode
-from tests.support.processes import DEADLINE_S, failure, status_of
+from tests.support.processes import DEADLINE_S, failure, node_process, status_of, status_when
 from tests.support.processes import trionode as command
 from tests.support.wires import FrameCall
+from trionode.cli.processes import free_address
 from trionode.errors import ConnectError, Refused, Status
+from trionode.net import listener
 from trionode.net.connection import Connection
 from trionode.net.dialler import dial, parse_address
+from trionode.net.options import ConnectionOptions
+from trionode.net.serving import Route
 from trionode.wire import frames
+from trionode.wire.codec import MESSAGEPACK
 
 SAYS = b"this is a trionode node: it speaks gRPC over HTTP/2 with prior knowledge, without TLS"
+
+HELLO_OF_THE_FUTURE = frames.LinkHello(
+    protocol_min=7,
+    protocol_max=9,
+    version="3.2.1",
+    node="0" * 16,
+    name="future",
+    incarnation=1,
+    address="127.0.0.1:1",
+    durable=False,
+)
 
 
 def exchange(address: str, said: bytes) -> bytes:
@@ -214,18 +231,7 @@ async def test_a_client_of_another_protocol_is_refused_with_both_versions(node, 
 async def test_a_peer_of_another_protocol_is_refused_with_both_versions(node):
     async with raw_calls(node.address) as connection:
         call = FrameCall(await connection.open(frames.LINK))
-        call.say(
-            frames.LinkHello(
-                protocol_min=7,
-                protocol_max=9,
-                version="3.2.1",
-                node="0" * 16,
-                name="future",
-                incarnation=1,
-                address="127.0.0.1:1",
-                durable=False,
-            )
-        )
+        call.say(HELLO_OF_THE_FUTURE)
         with pytest.raises(Refused) as refused:
             await call.hear(frames.LinkHello)
     assert refused.value.grpc_status is Status.FAILED_PRECONDITION
@@ -241,3 +247,36 @@ async def test_a_path_that_nobody_serves_is_unimplemented(node):
         with pytest.raises(Refused) as refused:
             await call.hear(frames.NodeHello)
     assert refused.value.grpc_status is Status.UNIMPLEMENTED
+
+
+async def test_a_node_says_of_each_peer_why_it_is_not_linked():
+    nobody = free_address()
+    with something_else(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web:
+        async with peer_of_the_future() as future:
+            peers = [part for address in (nobody, web, future) for part in ("--peer", address)]
+            with node_process("lonely", *peers) as node:
+                async with trionode.connect(node.address) as client:
+                    status = await status_when(
+                        client, lambda status: all(each["last_error"] for each in status["peers"])
+                    )
+    errors = {each["address"]: each["last_error"] for each in status["peers"]}
+    assert "nobody listens there" in errors[nobody]
+    assert "HTTP/1.1 400 Bad Request" in errors[web]
+    assert "node future (trionode 3.2.1) speaks protocol 7 to 9, this node 1 to 1" in errors[future]
+    assert {each["state"] for each in status["peers"]} == {"dialling"}
+
+
+@contextlib.asynccontextmanager
+async def peer_of_the_future():
+    """A node of another protocol, as far as linking goes."""
+
+    async def link(call) -> None:
+        call.send(MESSAGEPACK.encode(HELLO_OF_THE_FUTURE))
+        await call.receive()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await listener.listen("127.0.0.1", 0)
+        serve = partial(listener.serve, connections=set())
+        await nursery.start(serve, listeners, {frames.LINK: Route(link)}, ConnectionOptions())
+        yield listener.bound_address(listeners[0])
+        nursery.cancel_scope.cancel()

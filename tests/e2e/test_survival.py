@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import time
 from functools import partial
 
@@ -13,13 +12,12 @@ import trio
 
 import trionode
 from tests.support.processes import (
-    COMMAND,
     DEADLINE_S,
     count,
-    environment,
     held,
     linked,
     node_process,
+    started,
     status_when,
 )
 from tests.support.proxies import proxy_to
@@ -36,22 +34,9 @@ async def _bounded():
         yield
 
 
-@contextlib.contextmanager
 def holder(node, kind: str):
     """A process that takes objects of a type and settles none."""
-    process = subprocess.Popen(
-        [COMMAND, "subscribe", kind, "--no-ack", "--node", node.address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-    )
-    assert process.stdout is not None
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    return started("subscribe", kind, "--no-ack", "--node", node.address)
 
 
 async def collect(deliveries, number: int, into: list) -> None:
