@@ -101,11 +101,13 @@ class ClientBlock:
         producing = Producing(core, connector, definitions)
         consuming = Consuming(ConsumerCore(name=name, version=this_version), connector)
 
+        @trio.lowlevel.enable_ki_protection
         async def serve(node: NodeConnection) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(producing.serve, node, name="producing")
                 nursery.start_soon(consuming.serve, node, name="consuming")
 
+        @trio.lowlevel.enable_ki_protection
         async def run() -> None:
             try:
                 await connector.run(serve)

@@ -4,6 +4,9 @@ Theory of operation. One root task owns everything that a client does in the bac
 shielded scope: when the user's task is cancelled, the blocks that it leaves still need the
 connection to return deliveries. The scope ends when the client is left, within `close_timeout_s`.
 
+An interrupt (KeyboardInterrupt) is for the user's task, which leaves its blocks in order; so the
+background tasks are protected from it, each by itself.
+
 A connection is left when it is lost or its node drains. Its streams then finish what is outstanding
 while the next connection is already being made.
 """
@@ -180,6 +183,7 @@ class Connector:
         except ConnectError as error:
             self._fail(error)
 
+    @trio.lowlevel.enable_ki_protection
     async def _serve(
         self, node: NodeConnection, serve: Callable[[NodeConnection], Awaitable[None]]
     ) -> None:
@@ -251,6 +255,7 @@ class Connector:
         self._changed.set()
 
 
+@trio.lowlevel.enable_ki_protection
 async def _carry(
     connection: Connection,
     left: trio.Event,

@@ -156,6 +156,7 @@ class Consuming:
 
     # --- the node's side --------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def serve(self, node: NodeConnection) -> None:
         """Have a stream on this connection once there is a subscription, until it is left."""
         while not node.left.is_set():
@@ -167,6 +168,7 @@ class Consuming:
     async def _wait_for_a_wish(self, node: NodeConnection) -> None:
         async with trio.open_nursery() as nursery:
 
+            @trio.lowlevel.enable_ki_protection
             async def wake_when_left() -> None:
                 await node.left.wait()
                 nursery.cancel_scope.cancel()
@@ -223,6 +225,7 @@ class Consuming:
             return error
         return None
 
+    @trio.lowlevel.enable_ki_protection
     async def _write(self, opened: _Open) -> None:
         """Send what there is at each turn; end a stream that is left once it is idle."""
         stream, call = opened.stream, opened.call
@@ -270,6 +273,7 @@ def _owner(subscription: Subscription) -> SubscriptionOwner:
     return owner
 
 
+@trio.lowlevel.enable_ki_protection
 async def _leave(opened: _Open, node: NodeConnection) -> None:
     """From when the node is left, only settles go on its stream."""
     await node.left.wait()

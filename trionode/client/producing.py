@@ -102,6 +102,7 @@ class Producing:
 
     # --- the node's side --------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def serve(self, node: NodeConnection) -> None:
         """Have a stream on this connection when there is something to push, until it is left."""
         async with self._turn, trio.open_nursery() as nursery:
@@ -114,6 +115,7 @@ class Producing:
                     await self._wait()
             nursery.cancel_scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _wake_when_left(self, node: NodeConnection) -> None:
         await node.left.wait()
         self._work.set()
@@ -163,6 +165,7 @@ class Producing:
             return error
         return None
 
+    @trio.lowlevel.enable_ki_protection
     async def _write(self, call: Call, node: NodeConnection) -> None:
         """Send what is queued at each turn, all of it; once left, only await the answers."""
         core = self._core
@@ -185,6 +188,7 @@ class Producing:
             return
 
 
+@trio.lowlevel.enable_ki_protection
 async def _give_up(call: Call, node: NodeConnection) -> None:
     await node.left.wait()
     await trio.sleep(LEAVE_TIMEOUT_S)

@@ -155,8 +155,12 @@ class Connection:
             elif self._session.ready:
                 task_status.started()
 
+    @trio.lowlevel.enable_ki_protection
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Keep a bug in one of the connection's tasks in this connection."""
+        """Keep a bug in one of the connection's tasks in this connection.
+
+        An interrupt does not break the connection here: it goes to the program's own task.
+        """
         try:
             await task()
         except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
