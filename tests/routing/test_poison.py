@@ -127,6 +127,18 @@ def test_a_suspect_stays_one_over_a_crash_and_a_transfer() -> None:
     assert consumer.sequences() == [2]
 
 
+def test_a_suspect_waits_for_its_turn_here_while_a_window_here_is_open() -> None:
+    mesh = Mesh("a", "b")
+    mesh.link("a", "b")
+    mesh["b"].consumer("T", credit=5)
+    here = mesh["a"].consumer("T", credit=2)
+    mesh["a"].push("T", count=2)
+    kill(here)
+    here = mesh["a"].consumer("T", credit=5)
+    mesh.wait(10.0)
+    assert sorted(mesh["a"].states()) == ["LEASED", "READY"]
+
+
 def test_suspects_that_nobody_may_have_yet_are_kept_from_nobody_else(mesh) -> None:
     mesh["a"].push("T", count=2)
     kill(mesh["a"].consumer("T", credit=2))

@@ -84,6 +84,13 @@ def test_a_peer_without_credit_gets_nothing(mesh) -> None:
     assert where(mesh) == {"a": 1}
 
 
+def test_a_plan_that_moves_nothing_keeps_the_order(mesh) -> None:
+    mesh["b"].consumer("T", credit=0)
+    mesh["a"].push("T", count=100)
+    mesh.wait(5.0)
+    assert mesh["a"].consumer("T", credit=100).sequences() == list(range(1, 101))
+
+
 def test_delayed_dead_and_leased_objects_stay(mesh) -> None:
     consumer = mesh["a"].consumer("T", credit=3)
     mesh["a"].push("T", count=3)
