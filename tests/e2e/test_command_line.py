@@ -13,6 +13,7 @@ from tests.support.processes import (
     failure,
     held,
     line_clients,
+    push,
     started,
     status_of,
     trionode,
@@ -54,7 +55,7 @@ def test_lines_of_stdin_go_in_and_at_most_count_are_taken(node, kind):
 
 
 def test_no_ack_leaves_the_objects_and_counts_no_attempt(node, kind):
-    ids(trionode("push", kind, "1", "2", "--node", node.address).stdout)
+    push(node, kind, 1, 2)
     for _ in range(2):
         looked = trionode("subscribe", kind, "--no-ack", "--count", "2", "--node", node.address)
         assert looked.returncode == 0, looked.stderr
@@ -64,7 +65,7 @@ def test_no_ack_leaves_the_objects_and_counts_no_attempt(node, kind):
 
 
 def test_a_timeout_with_fewer_than_count_is_a_failure_and_without_count_is_none(node, kind):
-    trionode("push", kind, "1", "--node", node.address)
+    push(node, kind, 1)
     few = trionode("subscribe", kind, "--count", "2", "--timeout", "0.5", "--node", node.address)
     printed = few.stdout.splitlines()
     # How many came in that time is the machine's matter; whether they were counted is ours.
@@ -86,10 +87,10 @@ def test_ids_are_printed_while_stdin_is_open(node, kind):
 
 def test_an_object_that_nobody_was_there_to_read_is_not_acknowledged(node, kind):
     with started("subscribe", kind, "--node", node.address) as process:
-        trionode("push", kind, "1", "--node", node.address)
+        push(node, kind, 1)
         assert json.loads(process.stdout.readline())["object"] == 1
         process.stdout.close()
-        trionode("push", kind, "2", "--node", node.address)
+        push(node, kind, 2)
         assert process.wait(DEADLINE_S) == 1
         assert process.stderr.read() == b""
     status = status_of(node)
@@ -179,7 +180,7 @@ async def test_no_command_of_the_line_protocol_takes_a_bad_type_name(node):
 
 def test_a_longest_type_name_of_every_allowed_character_is_taken(node):
     name = "aZ09_.-" + "x" * 193
-    assert trionode("push", name, "1", "--node", node.address).returncode == 0
+    push(node, name, 1)
     got = trionode("subscribe", name, "--count", "1", "--timeout", "20", "--node", node.address)
     assert json.loads(got.stdout)["type"] == name
 

@@ -17,6 +17,7 @@ from tests.support.processes import (
     line_clients,
     linked,
     node_process,
+    push,
     started,
     status_when,
 )
@@ -70,9 +71,8 @@ def test_a_wrong_configuration_names_where_it_is_and_what_is_wrong(
 
 @pytest.mark.parametrize(
     "flags",
-    [["--name", "a b"], ["--name", "ü"], ["--name", "x" * 101], ["--name", "a/b"],
-     ["--listen", "nowhere"], ["--peer", "127.0.0.1:0"]],
-)  # fmt: skip
+    [["--name", "a b"], ["--name", "x" * 101], ["--listen", "nowhere"], ["--peer", "a:0"]],
+)
 def test_a_flag_with_odd_characters_is_wrong_usage(flags):
     said = failure(command("serve", *flags, "--memory", "--check"), 2)
     assert flags[0] in said
@@ -87,10 +87,9 @@ def test_a_port_in_use_is_named(node):
 # --- ending -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_node_ends_at_the_first_signal_with_status_0(number):
+def test_an_idle_node_ends_at_the_first_ctrl_c_with_status_0():
     with node_process("idle") as node:
-        node.signal(number)
+        node.signal(signal.SIGINT)
         assert node.wait() == 0
         assert "drained" in node.log()
 
@@ -157,7 +156,7 @@ async def test_sighup_reads_the_peers_again_and_a_wrong_file_changes_nothing(nod
 def test_a_command_that_is_interrupted_ends_by_that_signal(node, kind):
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         with started("subscribe", kind, "--node", node.address) as process:
-            command("push", kind, "1", "--node", node.address)
+            push(node, kind, 1)
             assert process.stdout.readline()
             process.send_signal(number)
             assert process.wait(DEADLINE_S) == status

@@ -205,6 +205,17 @@ def status_of(node: NodeProcess) -> dict:
     return trio.run(ask)
 
 
+def push(node: NodeProcess, type_name: str, *values: object) -> None:
+    """Push objects, without a process that does."""
+
+    async def push_all() -> None:
+        async with connect(node.address) as client, client.pusher(type=type_name) as pusher:
+            for value in values:
+                await pusher.send(value)
+
+    trio.run(push_all)
+
+
 async def status_when(client, predicate: Callable[[dict], object]) -> dict:
     """The first status of a client's node that is as awaited; the last one in the error."""
     status: dict = {}
