@@ -68,7 +68,7 @@ Examples:
     help="Explore every interleaving of a small world instead.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per run.")
-def command(
+def command(  # noqa: PLR0913  # one option each
     *,
     nodes: int,
     seeds: str,

@@ -23,6 +23,8 @@ from trionode.simulation.host import Host
 from trionode.simulation.moves import Moves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trionode.routing.effects import Effect
     from trionode.routing.options import RoutingOptions
     from trionode.simulation.frames import Frame
@@ -72,11 +74,11 @@ class Cell:
         self._peers: dict[int, int] = {}
         self._stream = 0
         self._lives = 0
-        self._operations = {
+        self._operations: dict[str, Callable[..., None]] = {
             "start": self._start,
             "crash": self._crash,
             "burn": self._burn,
-            "commit": lambda: self._commit(),
+            "commit": self._commit,
             "ring": self._ring,
             "up": self._up,
             "down": self._down,
@@ -169,11 +171,9 @@ class Cell:
         self._tell(events.ConsumerGone(stream, died))
 
     def _settle(self, action: str, number: int, attempt: int, stream: int) -> None:
-        ids = [object_id(PRODUCER, number)]
+        ids: list[int] = [object_id(PRODUCER, number)]
         payloads = [b"y%d" % number] if action == "replace" else []
-        self._tell(
-            events.Settled(stream, 1, action, ids, [attempt], 0.0, payloads=payloads)
-        )
+        self._tell(events.Settled(stream, 1, action, ids, [attempt], 0.0, payloads=payloads))
 
     # --- what comes of it ----------------------------------------------------------------------
 

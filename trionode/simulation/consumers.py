@@ -50,7 +50,7 @@ HABITS = (
 class Consumer:
     """One client with one subscription to some types."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # a consumer is this many things
         self,
         world: World,
         generator: Generator,

@@ -96,15 +96,7 @@ def carry_on(world: SmallWorld, state: State) -> None:
     """
     preset = world.preset
     state = attrs.evolve(state, left=tuple(ROUNDS_MAX for _ in state.left))
-    for step in list(world._recoveries(state)):  # noqa: SLF001  # the world's other half
-        if step[0] == "start":
-            state = world.take(state, step)
-    for node in range(preset.nodes):
-        if world.summary(state, node).draining:
-            state = world.take(state, ("crash", node, True))
-            state = world.take(state, ("start", node))
-    for step in list(world._recoveries(state)):  # noqa: SLF001  # as above
-        state = world.take(state, step)
+    state = _all_back(world, state)
     last = preset.last if preset.last not in state.burnt else 0
     for _ in range(ROUNDS_MAX):
         state = world.settle_down(state)
@@ -120,6 +112,20 @@ def carry_on(world: SmallWorld, state: State) -> None:
     held = [world.summary(state, node).held for node in range(preset.nodes)]
     names = {ON_DISK: "on disk"}
     raise InvariantBroken("I5", f"stranded: {[[(o, names.get(s, s)) for o, s in h] for h in held]}")
+
+
+def _all_back(world: SmallWorld, state: State) -> State:
+    """Start and link what can be; who was leaving comes back as after a restart."""
+    for step in list(world.recoveries(state)):
+        if step[0] == "start":
+            state = world.take(state, step)
+    for node in range(world.preset.nodes):
+        if world.summary(state, node).draining:
+            state = world.take(state, ("crash", node, True))
+            state = world.take(state, ("start", node))
+    for step in list(world.recoveries(state)):
+        state = world.take(state, step)
+    return state
 
 
 def _trace(came_by: dict[State, tuple[State, Step] | None], state: State | None) -> list[str]:

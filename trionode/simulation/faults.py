@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trionode.simulation.world import World
 
 NOTICE_S = 2.0
-"""A broken connection is noticed within this: at once where a socket closes, late where it hangs."""
+"""A broken connection is noticed within this: at once where a socket closes, or late."""
 
 
 @attrs.frozen

@@ -68,9 +68,7 @@ class Invariants:
         kind = type(event)
         if kind is events.Recovered:
             return
-        if out:
-            self.ledger.observe(host, event, out)
-        elif kind is not events.Tick:
+        if out or kind is not events.Tick:
             self.ledger.observe(host, event, out)
         self.moves.observe(host, event, out, now)
         if kind is events.LinkDown:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from trionode.routing.effects import Effect
+    from trionode.routing.model import HeldObject
     from trionode.simulation.host import Host
 
 
@@ -26,7 +27,7 @@ CLOCKS_MAX_S = 2.0
 """How far clocks that never jump drift apart in a run."""
 
 
-class InvariantBroken(Exception):  # noqa: N818  # the name of what happened, not an error of ours
+class InvariantBroken(Exception):  # noqa: N818  # says what happened
     """An invariant of design section 5 does not hold; `object_id` is the object concerned, or 0."""
 
     def __init__(self, name: str, text: str, object_id: int = 0) -> None:
@@ -42,8 +43,9 @@ class Fate:
 
     `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
     `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
-    delivery must carry. `contents` are what its payload may be, by version; the last is current. `destroyed` says with what a copy
-    of it was lost beyond what a node can prevent, `lost` that it was the last one.
+    delivery must carry. `contents` are what its payload may be, by version; the last is current.
+    `destroyed` says with what a copy of it was lost beyond what a node can prevent, `lost` that it
+    was the last one.
     """
 
     type: str
@@ -216,6 +218,7 @@ class Ledger:
                 if type(event) is events.OfferCame:
                     fate.transfers += 1
                     self.count("transfers")
+                    _check_arrival(event, item)
             details = item.details
             if details is not None and not effect.fresh:
                 fate = self.fates[item.id]
@@ -339,3 +342,15 @@ class Ledger:
     def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
         self.count("offers")
         self.count("objects offered", len(effect.objects))
+
+
+def _check_arrival(event: events.OfferCame, item: HeldObject) -> None:
+    """R7: what came is what was offered; nothing is reset on the way."""
+    index = event.ids.index(item.id)
+    offered = event.details.get(index, {})
+    attempt = 1 if event.attempts is None else event.attempts[index]
+    if item.attempt != attempt or item.payload != event.payloads[index]:
+        raise InvariantBroken("R7", "attempts or content changed by a transfer", item.id)
+    for name in ("deadline", "due"):
+        if offered.get(name) != item.detail(name):
+            raise InvariantBroken("R7", f"its {name} changed by a transfer", item.id)

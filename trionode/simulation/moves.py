@@ -55,7 +55,10 @@ class Journey:
 
 @attrs.define(eq=False)
 class _Node:
+    began: float
     links: dict[int, Peer] = attrs.field(factory=dict)
+    gone: dict[str, float] = attrs.field(factory=dict)
+    """Since when a peer is not linked."""
     journeys: dict[int, Journey] = attrs.field(factory=dict)
 
 
@@ -71,7 +74,7 @@ class Moves:
         self._by_name: dict[str, _Node] = {}
         self._seen: dict[type, Callable[[Host, _Node, Any, float], None]] = {
             events.LinkUp: self._link_up,
-            events.LinkDown: lambda _host, node, event, _now: self._link_down(node, event),
+            events.LinkDown: lambda _host, node, event, now: self._link_down(node, event, now),
             events.InterestTold: self._told,
             events.CreditGranted: lambda _host, node, event, _now: self._granted(node, event),
             events.OfferCame: self._came,
@@ -79,11 +82,11 @@ class Moves:
 
     def node_started(self, host: Host, now: float) -> None:
         """A new life: links are gone; what it holds has lost its place in the clock."""
-        old = self._nodes.get(host.index, _Node())
+        old = self._nodes.get(host.index, _Node(now))
         journeys = {
             id_: attrs.evolve(journey, arrived=now) for id_, journey in old.journeys.items()
         }
-        self._nodes[host.index] = self._by_name[host.node] = _Node({}, journeys)
+        self._nodes[host.index] = self._by_name[host.node] = _Node(now, journeys=journeys)
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event and answered with these effects."""
@@ -97,13 +100,25 @@ class Moves:
             elif type(effect) is effects.Forget:
                 for id_ in effect.ids:
                     node.journeys.pop(id_, None)
+            elif type(effect) is effects.UnmarkOffered and type(event) is events.Tick:
+                self._gave_up(host, node, effect.peer, now)
 
     def _link_up(self, _host: Host, node: _Node, event: events.LinkUp, _now: float) -> None:
         node.links[event.link] = Peer(event.peer, event.durable)
 
     @staticmethod
-    def _link_down(node: _Node, event: events.LinkDown) -> None:
-        node.links.pop(event.link, None)
+    def _link_down(node: _Node, event: events.LinkDown, now: float) -> None:
+        peer = node.links.pop(event.link, None)
+        if peer is not None:
+            node.gone[peer.node] = now
+
+    @staticmethod
+    def _gave_up(host: Host, node: _Node, peer: str, now: float) -> None:
+        """R8: an offer is given up only after its peer stayed away for long enough."""
+        linked = any(each.node == peer for each in node.links.values())
+        away_s = now - node.gone.get(peer, node.began)
+        if linked or away_s < host.options.in_doubt_timeout_s - ROUNDING:
+            raise InvariantBroken("R8", f"an offer to {peer} was given up after {away_s:.3f} s")
 
     @staticmethod
     def _told(host: Host, node: _Node, event: events.InterestTold, _now: float) -> None:

@@ -31,8 +31,10 @@ KEEPALIVE_S = 10.0
 
 @attrs.define(eq=False)
 class Connection:
-    """One connection between the two nodes of a line. Per end: is it open there, its link's handle
-    (0 before the other's hello), when the last frame to it arrives, and what is held up for it.
+    """One connection between the two nodes of a line.
+
+    Per end: is it open there, its link's handle (0 before the other's hello), when the last frame
+    to it arrives, and what is held up for it.
     """
 
     line: Line

@@ -69,22 +69,34 @@ def text_of(report: Mapping[str, Any]) -> str:
     faults = ", ".join(report["faults"]) or "none"
     lost = ", ".join(f"{count} {name}" for name, count in objects["lost"].items()) or "none"
     hops = ", ".join(f"{count} x {hops}" for hops, count in report["hops"].items()) or "none"
-    lines = [
-        f"seed {report['seed']}: {report['nodes']} nodes, {report['topology']}, faults {faults}",
-        f"objects: {objects['pushed']} pushed, {objects['acknowledged']} acknowledged,"
-        f" {objects['settled']} settled, {objects['expired']} expired,"
-        f" {objects['dead_letters']} dead letters, {objects['unexpected']} unexpected",
-        f"lost beyond what a node can prevent: {lost}",
-        f"throughput: {objects['per_simulated_s']} objects/s of simulated time,"
-        f" {report['simulated_s']} s simulated, {report['drain_s']} s to drain",
-        f"transfers: {report['transfers']}, {report['transfers_per_object']} per object,"
-        f" {report['returns']} returns; moves behind an arrival: {hops}",
-        f"interest: {report['interest_messages']} messages for {report['interest_changes']}"
-        f" changes, {report['interest_messages_per_change']} each",
-        *(f"duplicates: {count} {why}" for why, count in report["duplicates"].items()),
+    duplicates = [f"duplicates: {count} {why}" for why, count in report["duplicates"].items()]
+    return "\n".join(
+        (
+            f"seed {report['seed']}: {report['nodes']} nodes, {report['topology']}",
+            f"faults: {faults}",
+            _objects(objects),
+            f"lost beyond what a node can prevent: {lost}",
+            f"throughput: {objects['per_simulated_s']} objects/s of simulated time",
+            f"time: {report['simulated_s']} s simulated, {report['drain_s']} s of them to drain",
+            f"transfers: {report['transfers']}, {report['transfers_per_object']} per object",
+            f"moves: {report['returns']} returns; so many behind an arrival: {hops}",
+            f"interest: {report['interest_messages']} messages"
+            f" for {report['interest_changes']} changes",
+            *duplicates,
+            _speed(report),
+            f"trace {report['trace_hash']}",
+        )
+    )
+
+
+def _objects(objects: Mapping[str, Any]) -> str:
+    names = ("pushed", "acknowledged", "settled", "expired", "dead_letters", "unexpected")
+    return "objects: " + ", ".join(f"{objects[name]} {name.replace('_', ' ')}" for name in names)
+
+
+def _speed(report: Mapping[str, Any]) -> str:
+    return (
         f"checked {report['checks']}: {report['events']} events"
         f" ({report['brain_events']} of brains) in {report['took_s']} s,"
-        f" {report['events_per_s']} events/s",
-        f"trace {report['trace_hash']}",
-    ]
-    return "\n".join(lines)
+        f" {report['events_per_s']} events/s"
+    )

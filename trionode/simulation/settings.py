@@ -20,7 +20,7 @@ FAULTS = (
     "churn",
     "membership",
 )
-"""What may go wrong, by the names that `--faults` takes; `simulation/faults.py` says what each is."""
+"""What may go wrong, by the names that `--faults` takes; `faults.py` says what each is."""
 
 
 @attrs.frozen
@@ -39,8 +39,7 @@ class Settings:
             for two nodes.
         memory_nodes: of ten nodes, how many have no durable store.
         every: check all invariants at every event instead of in samples.
-        trace_from: lines of the trace are kept from this event on, for printing.
-        stop_at: end the faults after this many simulated seconds, however many minutes there are.
+        keep_trace: how many of the trace's last lines are kept, for printing.
         options: of the brains.
     """
 

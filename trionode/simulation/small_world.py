@@ -107,7 +107,7 @@ class SmallWorld:
         """Everything that may happen next."""
         yield from self._natural(state)
         yield from self._clients(state)
-        yield from self._recoveries(state)
+        yield from self.recoveries(state)
         yield from self._faults(state)
 
     def _natural(self, state: State) -> Iterator[Step]:
@@ -139,7 +139,8 @@ class SmallWorld:
                 if summary.alive:
                     yield ("leave" if summary.stream else "subscribe", node)
 
-    def _recoveries(self, state: State) -> Iterator[Step]:
+    def recoveries(self, state: State) -> Iterator[Step]:
+        """Who is down may start, who is not linked may be."""
         for node in range(self.preset.nodes):
             if not self.summary(state, node).alive and node not in state.burnt:
                 yield ("start", node)
@@ -156,18 +157,21 @@ class SmallWorld:
                     yield ("drop", number)
         for node in range(preset.nodes):
             summary = self.summary(state, node)
-            if not summary.alive:
-                continue
-            if node in preset.crashing and self._has(state, "crashes"):
-                yield ("crash", node, False)
-                if summary.must_commit:
-                    yield ("crash", node, True)
-            if node in preset.burning and self._has(state, "burns"):
-                yield ("burn", node)
-            if summary.rings and self._has(state, "rings"):
-                yield ("ring", node)
-            if node in preset.draining and self._has(state, "drains") and not summary.draining:
-                yield ("drain", node)
+            if summary.alive:
+                yield from self._faults_of(state, node, summary)
+
+    def _faults_of(self, state: State, node: int, summary: Summary) -> Iterator[Step]:
+        preset = self.preset
+        if node in preset.crashing and self._has(state, "crashes"):
+            yield ("crash", node, False)
+            if summary.must_commit:
+                yield ("crash", node, True)
+        if node in preset.burning and self._has(state, "burns"):
+            yield ("burn", node)
+        if summary.rings and self._has(state, "rings"):
+            yield ("ring", node)
+        if node in preset.draining and self._has(state, "drains") and not summary.draining:
+            yield ("drain", node)
 
     @staticmethod
     def _has(state: State, budget: str) -> bool:
@@ -243,9 +247,7 @@ class SmallWorld:
     def _take_frame(self, state: State, giver: int, taker: int) -> State:
         at = self._queue[giver, taker]
         queue = state.queues[at]
-        state = attrs.evolve(
-            state, queues=(*state.queues[:at], queue[1:], *state.queues[at + 1 :])
-        )
+        state = attrs.evolve(state, queues=(*state.queues[:at], queue[1:], *state.queues[at + 1 :]))
         return self._act(state, taker, ("frame", giver, queue[0]))
 
     def _take_commit(self, state: State, node: int) -> State:
@@ -313,9 +315,7 @@ class SmallWorld:
         told = [self.summary(state, node) for node in (low, high)]
         for node, peer, summary in ((low, high, told[1]), (high, low, told[0])):
             durable = peer not in self.preset.memory
-            state = self._act(
-                state, node, ("up", peer, summary.node, summary.incarnation, durable)
-            )
+            state = self._act(state, node, ("up", peer, summary.node, summary.incarnation, durable))
         return state
 
     def _take_drop(self, state: State, number: int) -> State:

@@ -6,6 +6,7 @@ then everyone leaves and no interest may be left (I7).
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from trionode.routing.model import State
@@ -146,7 +147,7 @@ class World:
         others = [other for line in node.lines for other in line.nodes if other is not node]
         for line in list(node.lines):
             self.network.remove(line)
-        for one, other in zip(others, others[1:], strict=False):
+        for one, other in itertools.pairwise(others):
             if not any(other in line.nodes for line in one.lines):
                 self.network.join(one, other)
 
