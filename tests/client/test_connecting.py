@@ -11,10 +11,12 @@ import trionode
 from tests.support.connections import ECHO
 from tests.support.nodes import ScriptedNode, mesh, one_client
 from trionode.client.connecting import ClientBlock
-from trionode.client.connector import ClientOptions
+from trionode.client.connector import ClientOptions, dial_tcp
 from trionode.errors import ConnectError, ConnectionLost, Refused, Status
 from trionode.net.connection import Connection
+from trionode.net.serving import Route
 from trionode.wire import frames
+from trionode.wire.codec import MESSAGEPACK
 
 
 async def test_a_client_knows_which_node_it_is_connected_to():
@@ -267,3 +269,25 @@ async def test_a_bug_in_the_background_comes_out_as_itself(monkeypatch):
                 async with client.subscribe("A"):
                     world.nodes["n1:1"].drain()
                     await trio.sleep_forever()
+
+
+async def test_an_address_that_a_node_told_and_that_is_none_is_passed_over():
+    with pytest.raises(ConnectError, match="is not an address"):
+        await dial_tcp("nonsense")
+
+
+async def test_a_node_that_answers_with_the_wrong_thing_is_not_taken_for_one():
+    node = ScriptedNode()
+
+    async def answer(call) -> None:
+        call.send(MESSAGEPACK.encode(frames.PushReply("1")))
+
+    async def say_nothing(call) -> None:
+        await call.receive()
+
+    for handler in (answer, say_nothing):
+        node.routes[frames.PING] = Route(handler)
+        async with mesh(n1=node) as world:
+            with pytest.raises(ConnectError, match="n1:1: not a trionode node"):
+                async with world.client():
+                    raise AssertionError("never entered")

@@ -8,6 +8,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.support.nodes import ScriptedNode, mesh, one_client
+from trionode.client.consumer_core import CAREFUL_DELIVERIES
+from trionode.client.deliveries import failure_text
 from trionode.errors import DecodeError, LeaseLost, Refused, Status
 from trionode.wire import frames
 
@@ -498,3 +500,65 @@ async def test_an_object_that_does_not_fit_can_be_made_a_dead_letter():
             node.put("Invoice", b'{"number":2}')
             (await anext(deliveries)).ack()
         assert ("reject", raw.id) in actions(node)
+
+
+async def test_a_fast_consumer_reports_and_settles_in_batches(autojump_clock):
+    async with one_client() as (node, client):
+        count = 5000
+        node.put("A", *[b"1"] * count)
+        seen = 0
+        async with client.subscribe("A", credit=1000) as deliveries:
+            async for delivery in deliveries:
+                delivery.ack()
+                seen += 1
+                if seen == count:
+                    break
+        assert [action for action, *_ in node.settled] == ["ack"] * count
+        later = [frame for frame in node.told(frames.Started) if frame.count > CAREFUL_DELIVERIES]
+        assert len(later) < 20
+        assert len(node.told(frames.Settle)) < CAREFUL_DELIVERIES + 20
+
+
+async def test_an_error_beside_the_cancellation_of_a_lost_lease_arrives(autojump_clock):
+    async with one_client() as (node, client):
+        (held,) = node.put("A", b"1")
+
+        async def fail_when_cancelled() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError("while cleaning up")
+
+        async with client.subscribe("A") as deliveries:
+            with pytest.raises(ExceptionGroup) as caught, await anext(deliveries):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(fail_when_cancelled)
+                    nursery.start_soon(trio.sleep_forever)
+                    await wait_all_tasks_blocked()
+                    node.lose(held)
+        assert caught.group_contains(ValueError, match="while cleaning up")
+        assert node.settled == []
+
+
+async def test_a_cancelled_groups_handler_is_no_failure(autojump_clock):
+    async with one_client() as (node, client):
+        node.put("A", b"1")
+        with trio.move_on_after(1):
+            async with client.subscribe("A") as deliveries:
+                with await anext(deliveries):
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(trio.sleep_forever)
+                        nursery.start_soon(trio.sleep_forever)
+        assert [action for action, _ in actions(node)] == ["return"]
+
+
+def test_the_text_of_a_failure_names_what_failed():
+    assert failure_text(None) == ""
+    assert failure_text(KeyboardInterrupt()) == ""
+    assert failure_text(ValueError()) == "ValueError"
+    assert failure_text(ValueError("x" * 600)).endswith("x…")
+    group = BaseExceptionGroup("g", [ValueError("a"), KeyboardInterrupt()])
+    assert (
+        failure_text(BaseExceptionGroup("h", [group, OSError("b")])) == "ValueError: a; OSError: b"
+    )
+    assert failure_text(BaseExceptionGroup("g", [KeyboardInterrupt()])) == ""

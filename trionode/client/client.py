@@ -89,7 +89,8 @@ class Client:
     ) -> str:
         """Push an object; returns its id once a node has custody of it.
 
-        When this is cancelled the outcome is unknown, and the object is not sent again.
+        As long as no node can be reached this waits. When it is cancelled the outcome is unknown,
+        and the object is not sent again.
 
         Args:
             value: an object of an attrs class, dataclass or msgspec Struct; or with `type` a plain

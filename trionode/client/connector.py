@@ -58,7 +58,11 @@ async def dial_tcp(address: str) -> trio.abc.Stream:
     Raises:
         ConnectError: nobody answers there.
     """
-    host, port = parse_address(address)
+    try:
+        host, port = parse_address(address)
+    except ValueError as error:
+        # Given addresses are checked before; a node may tell anything.
+        raise ConnectError(str(error)) from None
     return await dial(host, port, timeout_s=math.inf)
 
 

@@ -98,6 +98,8 @@ class Producing:
     def _tell(pushes: Iterable[PendingPush]) -> None:
         for push in pushes:
             owner: PushOwner = push.owner  # type: ignore[assignment]  # only we make pushes
+            # A receipt knows its push: without this, only the garbage collector would end the pair.
+            push.owner = None
             owner.on_outcome(push)
 
     # --- the node's side --------------------------------------------------------------------------
