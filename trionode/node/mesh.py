@@ -203,18 +203,24 @@ class Mesh:
             reason = error
             raise
         finally:
-            self._close(link)
+            self._forget(link)
             log.info("link over", reason=str(reason) or type(reason).__name__)
 
     def _close(self, link: Link) -> None:
-        """End a link, once: nothing of it is read, or sent, any more."""
+        """End a link: nothing of it is read, or sent, any more."""
+        if self._forget(link):
+            link.close()
+
+    def _forget(self, link: Link) -> bool:
+        """Have a link be over for everybody here, once; its call may still end with a status."""
         if self._by_handle.pop(link.handle, None) is None:
-            return
+            return False
         if self.links.get(link.peer.node) is link:
             del self.links[link.peer.node]
-        link.close()
+        link.over.set()
         self._context.engine.handle(events.LinkDown(link.handle))
         self._news.set()
+        return True
 
     def leave(self) -> None:
         """End every link: the node goes away."""
