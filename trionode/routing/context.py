@@ -14,6 +14,7 @@ from trionode.routing.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from trionode.routing.effects import Effect
+    from trionode.routing.links import Link
     from trionode.routing.options import RoutingOptions
 
 
@@ -53,6 +54,10 @@ class Context:
         for table, group in by_table.items():
             table.ready.put_back(group)
             self.stale_plans[table.name] = None
+
+    def may_give_to(self, link: Link) -> bool:
+        """R2: a durable node gives nothing to one of lesser durability, unless that is allowed."""
+        return link.durable or not self.durable or self.options.allow_volatile
 
     def backoff_s(self, item: HeldObject) -> float:
         """R3: how long an object waits before it may overflow, return or go beyond `max_hops`."""

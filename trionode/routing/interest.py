@@ -210,6 +210,8 @@ class Interest:
         for handle, route in self.routes.get(key, _NO_ROUTES).items():
             if (
                 handle != link.handle
+                # What may not be passed on must not be asked for: it would go to and fro for ever.
+                and self._context.may_give_to(self.links[handle])
                 and link.peer not in route.path
                 and route.origin not in link.neighbours
                 and len(route.path) < self._context.options.max_hops

@@ -54,7 +54,7 @@ class Rebalancer:
             table.wished = False
             return
         links = [self._interest.links[handle] for handle in routes]
-        links = [link for link in links if self._durable_enough(link)]
+        links = [link for link in links if self._context.may_give_to(link)]
         links.sort(key=lambda link: (len(routes[link.handle].path), link.peer))
         demand = context.subscriptions.demands.get(table.name)
         local = demand is not None and not context.draining
@@ -122,10 +122,6 @@ class Rebalancer:
         for batch in _batches(objects):
             self._givings.give(link, key, account.epoch, batch)
             self._credit.spend(account, len(batch), sum(len(item.payload) for item in batch))
-
-    def _durable_enough(self, link: Link) -> bool:
-        context = self._context
-        return link.durable or not context.durable or context.options.allow_volatile
 
     # --- leaving -------------------------------------------------------------------------------
 
