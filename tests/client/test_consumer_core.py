@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trionode.client.consumer_core import CAREFUL_DELIVERIES, CREDIT_MAX, ConsumerCore
-from trionode.client.consumer_stream import ACK, Arrived, Confirmed, Ended
+from trionode.client.consumer_stream import ACK, SETTLE_OBJECTS_MAX, Arrived, Confirmed, Ended
 from trionode.client.leases import LeaseState
 from trionode.errors import ConnectionLost, LeaseLost, ProtocolError, Refused, Status
 from trionode.wire.frames import (
@@ -400,3 +400,14 @@ def test_what_no_node_says_there_is_a_protocol_error(frame):
 
 def test_a_hello_changes_nothing():
     assert Driver().stream.receive(NodeHello(1, "", "", "", 1, 1)) == []
+
+
+def test_a_settle_frame_names_so_many_leases_at_most():
+    driver = Driver(credit=SETTLE_OBJECTS_MAX + 1)
+    driver.deliver(1, SETTLE_OBJECTS_MAX + 1)
+    for lease in driver.take_all():
+        driver.core.settle(lease, ACK)
+    assert [frame.ids for frame in driver.frames(Settle)] == [
+        [(1, SETTLE_OBJECTS_MAX)],
+        [(SETTLE_OBJECTS_MAX + 1, 1)],
+    ]

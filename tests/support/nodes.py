@@ -129,7 +129,9 @@ class ScriptedNode:
         if not wanted:
             return
         for window in [each for stream in self.consumers for each in stream.windows.values()]:
-            for type_name in filter(wanted.__contains__, window.types):
+            if wanted.isdisjoint(window.types):
+                continue
+            for type_name in window.types:
                 room = window.credit - len(window.leased)
                 batch = [held for held in self.ready if held.type == type_name][: max(0, room)]
                 for encoding in dict.fromkeys(held.encoding for held in batch):

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 CAREFUL_DELIVERIES = 256
 """Deliveries of a window that are reported as started one by one; see the theory of operation."""
-CREDIT_MAX = 100_000
-"""Largest window of a subscription, so that one frame can settle all that is in it."""
+CREDIT_MAX = 1_000_000
+"""Largest window of a subscription, as for nodes; beyond, it is a mistake."""
 
 LEFT = "the subscription was left"
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from trionode.client.consumer_core import ConsumerCore, Subscription
 
+SETTLE_OBJECTS_MAX = 50_000
+"""Leases of one Settle frame: named one by one, they stay within the bounds of a message."""
+
 Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
 
@@ -181,12 +184,12 @@ class ConsumerStream:
             self._unreported.clear()
         if self._acks:
             acks, self._acks = self._acks, []
-            made.append(self._make_settle(ACK, acks))
+            made += [self._make_settle(ACK, part) for part in _parts(acks, SETTLE_OBJECTS_MAX)]
         if self._settles:
             for way, leases in self._settles.items():
                 # New content goes alone: if the node does not take it, the others are not refused.
-                parts = [[lease] for lease in leases] if way[0] == "replace" else [leases]
-                made += [self._make_settle(way, part) for part in parts]
+                most = 1 if way[0] == "replace" else SETTLE_OBJECTS_MAX
+                made += [self._make_settle(way, part) for part in _parts(leases, most)]
             self._settles = {}
         for window in self._ends:
             number = self._next_number()
@@ -391,3 +394,9 @@ def _end_all(leases: Iterable[Lease], state: LeaseState, reason: str) -> list[Le
     for lease in ended:
         lease.end(state, reason)
     return ended
+
+
+def _parts(leases: list[Lease], most: int) -> list[list[Lease]]:
+    if len(leases) <= most:
+        return [leases]
+    return [leases[start : start + most] for start in range(0, len(leases), most)]
