@@ -10,6 +10,7 @@ import pytest
 from tests.support.processes import (
     DEADLINE_S,
     count,
+    define,
     failure,
     held,
     line_clients,
@@ -100,9 +101,7 @@ def test_an_object_that_nobody_was_there_to_read_is_not_acknowledged(node, kind)
 def test_status_types_and_ping_tell_of_the_node(pair, kind):
     node, other = pair
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    trionode(
-        "client", "--node", node.address, stdin=f"DEFINE {kind} {json.dumps(schema)}\n".encode()
-    )
+    define(node, kind, json.dumps(schema))
     asked = trionode("status", "--json", "--node", node.address)
     assert asked.returncode == 0, asked.stderr
     status = json.loads(asked.stdout)
@@ -152,6 +151,16 @@ def test_a_bad_line_is_named_after_all_before_it_were_acknowledged(node, kind):
     assert "2 acknowledged before" in bad.stderr
     assert len(ids(bad.stdout)) == 2
     assert count(status_of(node), kind, "accepted") == 2
+
+
+def test_a_line_that_the_node_refuses_is_named_and_what_was_taken_behind_it_counted(node, kind):
+    define(node, kind, '{"type": "integer"}')
+    bad = trionode("push", kind, "--node", node.address, stdin=b'1\n2\n"x"\n4\n"y"\n6\n')
+    said = failure(bad)
+    assert "line 3: INVALID_ARGUMENT" in said
+    assert "2 acknowledged before, 2 of what follows it too" in said
+    assert len(ids(bad.stdout)) == 2
+    assert count(status_of(node), kind, "accepted") == 4
 
 
 def test_an_object_above_the_limit_is_named_and_those_before_it_are_kept(node, kind):

@@ -216,6 +216,16 @@ def push(node: NodeProcess, type_name: str, *values: object) -> None:
     trio.run(push_all)
 
 
+def define(node: NodeProcess, type_name: str, schema: str) -> None:
+    """Define a type, without a process that does."""
+
+    async def ask() -> None:
+        async with connect(node.address) as client:
+            await client.define(type_name, schema)
+
+    trio.run(ask)
+
+
 async def status_when(client, predicate: Callable[[dict], object]) -> dict:
     """The first status of a client's node that is as awaited; the last one in the error."""
     status: dict = {}

@@ -38,7 +38,8 @@ Examples:
 Ids are printed one a line, in order, each once the node has custody of its
 object. Empty lines of stdin are skipped. A line that is not JSON, or that the
 node refuses, ends the command with status 1 and the line's number, after all
-objects before it were acknowledged.
+objects before it were acknowledged. Pushes are pipelined: when a node refuses a
+line, some that follow may have been taken, and the message says how many.
 """
 
 
@@ -97,12 +98,16 @@ def _size_of_file(fd: int) -> int | None:
 @contextlib.asynccontextmanager
 async def _pushing(node: tuple[str, ...], type_name: str) -> AsyncIterator[_Pushing]:
     """A block that pushes; at its end every id has been printed."""
-    send, receive = trio.open_memory_channel["_Sent"](UNPRINTED_MAX)
-    async with trionode.connect(*node) as client, trio.open_nursery() as nursery:
-        pusher = client.pusher(type=type_name)
-        nursery.start_soon(_print_ids, receive, name="ids")
-        async with pusher as entered, send:
-            yield _Pushing(entered, send)
+    async with (
+        trionode.connect(*node) as client,
+        client.pusher(type=type_name) as pusher,
+        # Inside the pusher, which would else be the first to tell of a failure, without its line.
+        trio.open_nursery() as nursery,
+    ):
+        pushing = _Pushing(pusher)
+        nursery.start_soon(pushing.print_ids, name="ids")
+        yield pushing
+        pushing.end()
 
 
 @attrs.frozen
@@ -115,47 +120,81 @@ class _Sent:
 
 
 class _Pushing:
-    """Pushes one object after the other."""
+    """Pushes one object after the other, and prints their ids."""
 
-    def __init__(self, pusher: Pusher, sent: trio.MemorySendChannel[_Sent]) -> None:
+    def __init__(self, pusher: Pusher) -> None:
         self._pusher = pusher
-        self._sent = sent
+        self._sent, self._unprinted = trio.open_memory_channel[_Sent](UNPRINTED_MAX)
+        self._on_their_way = 0
+        self._failed = False
 
     async def push(self, where: str, payload: bytes) -> None:
         """Push a payload that is known to be JSON."""
-        receipt = await self._pusher.send(payload, encoding="json")
-        await self._sent.send(_Sent(where, receipt))
+        if self._failed:
+            await trio.sleep_forever()
+        self._on_their_way += 1
+        try:
+            receipt = await self._pusher.send(payload, encoding="json")
+        except trionode.PushFailed as error:
+            # So many have failed that no more are taken; the first of them is told with its place.
+            await self._stop(where, str(error))
+        else:
+            await self._sent.send(_Sent(where, receipt))
 
     async def push_line(self, number: int, line: bytes | None) -> None:
         """Push a line of stdin; None is one that is too long."""
         where = f"line {number}"
         if line is None:
+            self._on_their_way += 1
             await self._stop(where, f"longer than {LINE_MAX_BYTES} bytes")
         elif line.strip():
             try:
                 check_json(line)
             except ValueError as error:
+                self._on_their_way += 1
                 await self._stop(where, f"not JSON: {error}")
             await self.push(where, line)
+
+    def end(self) -> None:
+        """There is no more to come."""
+        self._sent.close()
 
     async def _stop(self, where: str, problem: str) -> None:
         """Have everything before a bad line acknowledged and printed, then end."""
         await self._sent.send(_Sent(where, None, problem))
         await trio.sleep_forever()
 
+    async def print_ids(self) -> None:
+        """Task: print the ids in order, as they are acknowledged; end the command at a failure."""
+        writer = Writer()
+        acknowledged = 0
+        async for each in self._unprinted:
+            self._on_their_way -= 1
+            name, problem = await _outcome(each)
+            if problem:
+                self._failed = True
+                behind = await self._count_behind()
+                also = f", {behind} of what follows it too" if behind else ""
+                raise Failed(f"{each.where}: {problem}; {acknowledged} acknowledged before{also}")
+            await writer.write(name.encode() + b"\n")
+            acknowledged += 1
 
-async def _print_ids(sent: trio.MemoryReceiveChannel[_Sent]) -> None:
-    """Task: print the ids in order, as they are acknowledged; end the command at a failure."""
-    writer = Writer()
-    acknowledged = 0
-    async for each in sent:
-        problem = each.problem
-        if each.receipt is not None:
-            try:
-                name = format_id(await each.receipt.wait())
-            except Error as error:
-                problem = str(error)
-        if problem:
-            raise Failed(f"{each.where}: {problem}; {acknowledged} acknowledged before")
-        await writer.write(name.encode() + b"\n")
-        acknowledged += 1
+    async def _count_behind(self) -> int:
+        """How many pushes were taken that were on their way when one before them was refused."""
+        taken = 0
+        while self._on_their_way:
+            each = await self._unprinted.receive()
+            self._on_their_way -= 1
+            _, problem = await _outcome(each)
+            taken += not problem
+        return taken
+
+
+async def _outcome(sent: _Sent) -> tuple[str, str]:
+    """The id of an object once it is acknowledged, or the problem."""
+    if sent.receipt is None:
+        return "", sent.problem
+    try:
+        return format_id(await sent.receipt.wait()), ""
+    except Error as error:
+        return "", str(error)
