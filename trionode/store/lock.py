@@ -32,10 +32,13 @@ def make_directory(directory: Path) -> None:
             " choose another one with --data-dir"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise StoreError(f"cannot write in the data directory {directory}: {_why_not(directory)}")
+        raise StoreError(
+            f"cannot write in the data directory {directory}: {why_not_writable(directory)}"
+        )
 
 
-def _why_not(path: Path) -> str:
+def why_not_writable(path: Path) -> str:
+    """Why this process may not write there, and what to do."""
     with contextlib.suppress(OSError):
         owner = path.stat().st_uid
         if owner != os.geteuid():
@@ -69,7 +72,7 @@ class DirectoryLock:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {_why_not(path)}") from error
+            raise StoreError(f"cannot write {path}: {why_not_writable(path)}") from error
         try:
             # Of the open file, not of the process: two stores in one process exclude each other.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

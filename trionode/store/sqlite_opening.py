@@ -12,8 +12,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from trionode.store import sqlite_schema as schema
-from trionode.store.sqlite_image import loses_commits
 from trionode.store.sqlite_repair import finish_repair, repair
+from trionode.store.sqlite_wal import read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def _check_files(path: Path) -> None:
     ):
         raise _Unsound("the version in its header is damaged")
     log = path.with_name(path.name + "-wal")
-    if log.exists() and loses_commits(log.read_bytes()):
+    if log.exists() and read_log(log.read_bytes()).damaged:
         raise _Unsound("its write-ahead log is damaged")
 
 

@@ -22,6 +22,7 @@ from trionode.store.sqlite_image import Image
 from trionode.store.sqlite_pages import Reader
 from trionode.store.sqlite_records import Shapes, book_of, book_row, unpack
 from trionode.store.sqlite_recovery import write_state
+from trionode.store.sqlite_wal import read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,8 @@ def repair(path: Path, reason: str, now_unix_ms: int) -> list[Damage]:
         if size_bytes:
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with pages as content:
-            salvage.run(Image(content, wal.read_bytes() if wal.exists() else b""), path)
+            frames = read_log(wal.read_bytes()).frames if wal.exists() else []
+            salvage.run(Image(content, frames), path)
         damage = salvage.finish(reason)
     schema.put_in_place(made, _beside(path, ".repaired"))
     finish_repair(path)

@@ -14,6 +14,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from trionode.store.base import StoreError
+from trionode.store.lock import why_not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,6 +170,8 @@ def errors_translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}{_advice(error)}") from error
+    except PermissionError as error:
+        raise StoreError(f"cannot write {path}: {why_not_writable(path)}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
