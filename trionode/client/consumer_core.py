@@ -30,9 +30,8 @@ from trionode.client.consumer_stream import (
     Ended,
     Event,
     Way,
-    Window,
 )
-from trionode.client.leases import Batch, Lease, LeaseState
+from trionode.client.leases import Batch, Lease, LeaseState, Window
 from trionode.wire import frames
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from trionode.client.leases import Batch, Lease, LeaseState
+from trionode.client.leases import Batch, Lease, LeaseState, Window
 from trionode.errors import ProtocolError, Refused, Status
 from trionode.ids import to_runs
 from trionode.wire import frames
@@ -26,47 +26,6 @@ Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
 
 ACK: Final[Way] = ("ack", None, "", "json")
-
-
-class Window:
-    """One subscription on one stream; the core alone changes it."""
-
-    __slots__ = (
-        "buffered",
-        "confirmed",
-        "delivered",
-        "ended",
-        "held",
-        "reported",
-        "settling",
-        "started",
-        "stream",
-        "subscription",
-    )
-
-    def __init__(self, subscription: Subscription, stream: ConsumerStream) -> None:
-        self.subscription = subscription
-        self.stream = stream
-        self.buffered = 0
-        """How many are in batches."""
-        self.held: dict[int, Lease] = {}
-        """Taken and unsettled, by object id."""
-        self.settling = 0
-        """How many are settled and not answered yet."""
-        self.delivered = 0
-        self.started = 0
-        """How many, in the order delivered, the user has taken or skipped."""
-        self.reported = 0
-        """How many of them the node was told of."""
-        self.confirmed = False
-        """Whether the node has accepted the subscription."""
-        self.ended = False
-        """Whether the node has confirmed its end."""
-
-    @property
-    def outstanding(self) -> int:
-        """Deliveries that take up credit, as far as is known here."""
-        return self.buffered + len(self.held) + self.settling
 
 
 @attrs.frozen(eq=False)

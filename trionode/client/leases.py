@@ -1,4 +1,4 @@
-"""Deliveries as the consumer core knows them: leases, and the batches that they come in. Pure.
+"""Deliveries as the consumer core knows them: leases, batches that they come in, windows. Pure.
 
 Only `trionode.client.consumer_core` and `consumer_stream` change what is here.
 """
@@ -14,7 +14,8 @@ from trionode.ids import ObjectId, format_id, from_runs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trionode.client.consumer_stream import Window
+    from trionode.client.consumer_core import Subscription
+    from trionode.client.consumer_stream import ConsumerStream
     from trionode.errors import Error
     from trionode.wire import frames
 
@@ -173,3 +174,44 @@ class Batch:
                 self._dropped.add(index)
                 return True
         return False
+
+
+class Window:
+    """One subscription on one stream; the core alone changes it."""
+
+    __slots__ = (
+        "buffered",
+        "confirmed",
+        "delivered",
+        "ended",
+        "held",
+        "reported",
+        "settling",
+        "started",
+        "stream",
+        "subscription",
+    )
+
+    def __init__(self, subscription: Subscription, stream: ConsumerStream) -> None:
+        self.subscription = subscription
+        self.stream = stream
+        self.buffered = 0
+        """How many are in batches."""
+        self.held: dict[int, Lease] = {}
+        """Taken and unsettled, by object id."""
+        self.settling = 0
+        """How many are settled and not answered yet."""
+        self.delivered = 0
+        self.started = 0
+        """How many, in the order delivered, the user has taken or skipped."""
+        self.reported = 0
+        """How many of them the node was told of."""
+        self.confirmed = False
+        """Whether the node has accepted the subscription."""
+        self.ended = False
+        """Whether the node has confirmed its end."""
+
+    @property
+    def outstanding(self) -> int:
+        """Deliveries that take up credit, as far as is known here."""
+        return self.buffered + len(self.held) + self.settling
