@@ -9,7 +9,7 @@ import re
 import pytest
 
 import trionode
-from tests.support.processes import count, line_clients, node_process, status_when
+from tests.support.processes import count, define, line_clients, node_process, status_when
 from tests.support.processes import trionode as command
 
 ID = r"[0-9a-f]{20}-[0-9]+"
@@ -206,6 +206,16 @@ def test_commands_that_come_in_bulk_are_answered_in_their_order(node, kind):
     # A question is answered after all that was said before it.
     assert count(json.loads(status.removeprefix("OK ")), kind, "accepted") == 1000
     assert quit_reply == "OK"
+
+
+def test_each_of_many_refused_pushes_has_its_own_reply(node, kind):
+    define(node, kind, '{"type": "integer"}')
+    script = f'PUSH {kind} "x"\n' * 5000
+    done = command("client", "--node", node.address, stdin=script.encode())
+    replies = done.stdout.splitlines()
+    assert len(replies) == 5000
+    assert len(set(replies)) == 1
+    assert replies[0].startswith(f"ERR INVALID_ARGUMENT {kind}: ")
 
 
 def test_a_line_that_is_not_utf8_or_not_ended_is_refused(node, kind):

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from trionode.client import Client, Deliveries, Delivery, Pusher
     from trionode.ids import ObjectId
 
-UNANSWERED_MAX = 1024
-"""Commands started and not yet answered; then reading pauses, and the driver's pipe fills."""
+UNANSWERED_MAX = 512
+"""Commands started and not yet answered; then reading pauses, and the driver's pipe fills.
+
+Well below the failures at which a pusher takes no more, `trionode.client.pusher.FAILURES_MAX`: each
+refused push is to be told by its own reply.
+"""
 
 _STATUS_OF_ERROR = (
     (LeaseLost, Status.FAILED_PRECONDITION),
