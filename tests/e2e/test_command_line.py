@@ -14,6 +14,7 @@ from tests.support.processes import (
     failure,
     held,
     line_clients,
+    node_process,
     push,
     started,
     status_of,
@@ -121,6 +122,15 @@ def test_status_types_and_ping_tell_of_the_node(pair, kind):
     pinged = trionode("ping", "--node", f" {free_address()} , {node.address}")
     assert pinged.returncode == 0, pinged.stderr
     assert re.fullmatch(rf"node n1 at {node.address} answered in .* protocol 1\)\n", pinged.stdout)
+
+
+def test_ping_waits_for_a_node_that_starts_late():
+    address = free_address()
+    with started("ping", "--wait", "30", "--node", address) as waiting:
+        # A variable of Kubernetes for a service of our name is none of ours.
+        with node_process("late", listen=address, TRIONODE_PORT="tcp://10.0.0.1:7400"):
+            assert waiting.wait(DEADLINE_S) == 0
+        assert waiting.stdout.read().startswith(f"node late at {address} answered".encode())
 
 
 def test_bench_reports_as_json_through_a_node_that_runs(node):
