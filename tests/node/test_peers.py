@@ -322,8 +322,8 @@ async def test_a_reload_adds_and_takes_away_the_links_of_the_configuration(autoj
         node = nodes[0].node
 
         def reload(*addresses: str) -> None:
-            made = Config(peers=Peers(addresses=addresses, discovery=False))
-            node.reload(made)
+            node.reload(Config(peers=Peers(addresses=addresses, discovery=False)))
+            assert nodes[0].status()["name"] == "node0", "a name is not changed by a reload"
 
         reload(nodes[1].address)
         await nodes[0].linked(1)

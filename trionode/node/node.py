@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from trionode.errors import Error
@@ -120,8 +121,9 @@ class Node:
         self._stop.set()
 
     def reload(self, config: Config) -> None:
-        """Take over what can change while the node runs: the peers' addresses."""
-        self._context.config = config
+        """Take over what can change while the node runs: the section `peers`."""
+        # Half of the rest is in use already: with all of it, the node would contradict itself.
+        self._context.config = attrs.evolve(self._context.config, peers=config.peers)
         self._peers.set_configured(config.peers.addresses)
 
     @property
