@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from trionode.store import Damage
 
-FLIPS = int(os.environ.get("TRIONODE_TEST_FLIPS", "150"))
+FLIPS = int(os.environ.get("TRIONODE_TEST_FLIPS", "80"))
 """How many bits are flipped, one at a time, in the database and in its log."""
 BOOKS = ("producers", "given", "taken", "definitions")
 
@@ -119,7 +119,8 @@ def test_a_flipped_bit_costs_one_record_at_most_and_is_reported(
         assert len(lost) <= 1, f"byte {at}: {lost}"
         assert damage or (not lost and not books), f"byte {at}"
         if lost:
-            assert sum(each.count for each in damage if each.table != "structure") == 1
+            counted = sum(each.count for each in damage if each.table != "structure")
+            assert counted == 1, f"byte {at}: {damage}"
 
 
 @pytest.mark.parametrize("page", range(1, 60, 4))
@@ -224,9 +225,3 @@ def test_a_node_keeps_its_id_where_one_of_its_two_rows_is_damaged(tmp_path: Path
     with contextlib.closing(sqlite3.connect(path)) as connection:
         kept = [body for (body,) in connection.execute("SELECT body FROM identity")]
     assert {unpack(body)[0] for body in kept} == {unpack(body)[0] for body in rows}
-
-
-def test_damage_that_is_found_while_running_is_told_with_what_to_do(tmp_path: Path) -> None:
-    store = opened(tmp_path)
-    assert "ok" in store.status().state
-    store.close()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from trionode.store.sqlite_wal import Frame
 
+_PAGE_COUNT_AT = 28
 _FREE_LIST_AT = 32
 _INNER_HEADER_BYTES = 12
 _ROOTS = range(2, 10)
@@ -34,6 +35,8 @@ class Image:
         self._count = max([in_file, *(frame.page for frame in frames if frame.untouched)])
         # A damaged frame is still the newest of its page, and the records on it judge themselves.
         self._newest = {frame.page: frame.content for frame in frames if frame.page <= self._count}
+        self._extent = max(self._count, self._stated_count())
+        """How many pages there were, as far as that is known: the file's end may be missing."""
         self._homeless = [frame.content for frame in frames if frame.page > self._count]
 
     def page(self, number: int) -> bytes:
@@ -43,6 +46,12 @@ class Image:
             return newest
         start = (number - 1) * PAGE_BYTES
         return bytes(self._file[start : start + PAGE_BYTES]) if number > 0 else b""
+
+    def _stated_count(self) -> int:
+        header = self.page(1)
+        if len(header) < FILE_HEADER_BYTES:
+            return 0
+        return int(struct.unpack_from(">I", header, _PAGE_COUNT_AT)[0])
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page that may hold rows of ours, by number; 0 where that is damaged."""
@@ -95,4 +104,4 @@ class Image:
         if 2 * count > len(pointers) or max(places) > PAGE_BYTES - 4:
             return []
         children = [int(struct.unpack_from(">I", page, at)[0]) for at in places]
-        return children if all(1 < child <= self._count for child in children) else []
+        return children if all(1 < child <= self._extent for child in children) else []

@@ -206,11 +206,14 @@ class _Salvage:
             self._books["damaged", number] = book_row("damaged", number, value)
 
     def _given_up(self, expected: int | None) -> list[Damage]:
-        damage = [
-            Damage(_table(cell), cell.number or 0, "it cannot be read") for cell in self._broken
-        ]
-        lost = 0 if expected is None else expected - len(self._objects)
-        lost -= sum(each.table == "objects" for each in damage)
+        lost = 0 if expected is None else max(0, expected - len(self._objects))
+        lost -= sum(_table(cell) == "objects" for cell in self._broken)
+        damage = []
+        for cell in self._broken:
+            table = _table(cell)
+            if table == "unknown" and lost > 0:
+                table, lost = "objects", lost - 1  # one of those that are missing
+            damage.append(Damage(table, cell.number or 0, "it cannot be read"))
         if lost > 0:
             damage.append(Damage("objects", 0, "lost", count=lost, kept=False))
         return damage
