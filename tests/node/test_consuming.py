@@ -42,18 +42,18 @@ async def test_a_delivery_that_is_too_long_for_a_frame_comes_in_several(autojump
 async def test_a_delivery_whose_properties_are_too_long_for_a_frame_comes_in_several(
     autojump_clock,
 ):
-    config = Config(limits=Limits(max_object_bytes=KIB))
-    async with mesh(1, config=config) as nodes, frame_client(nodes[0]) as client:
+    async with mesh(1) as nodes, frame_client(nodes[0]) as client:
         producer, consumer = await client.producer(), await client.consumer()
-        details = {index: {"trace": f"{index}" + "x" * 3000} for index in range(500)}
-        producer.say(frames.Push("A", 1, [b""] * 500, encoding="raw", details=details))
-        await producer.hear(frames.Pushed)
-        consumer.say(frames.Subscribe(1, 1, ["A"], 500, 1 << 20))
+        details = {index: {"trace": f"{index}" + "x" * 3500} for index in range(1000)}
+        for first in (1, 1001, 2001):
+            producer.say(frames.Push("A", first, [b""] * 1000, encoding="raw", details=details))
+            await producer.hear(frames.Pushed)
+        consumer.say(frames.Subscribe(1, 1, ["A"], 3000, 1 << 20))
         count = 0
-        while count < 500:
+        while count < 3000:
             delivered = await consumer.hear(frames.Deliver)
             for index, found in delivered.details.items():
-                assert found == details[count + index]
+                assert found == details[(count + index) % 1000]
             count += len(delivered.payloads)
 
 
@@ -114,7 +114,8 @@ async def test_all_subscriptions_of_a_stream_count_until_they_end(autojump_clock
 
 async def test_ten_thousand_types_of_one_client_are_known_to_a_peer(autojump_clock):
     many = [f"{'x' * 190}{number}" for number in range(TYPES_MAX)]
-    async with mesh(2) as nodes, frame_client(nodes[1]) as client:
+    config = Config(limits=Limits(max_object_bytes=KIB))
+    async with mesh(2, config=config) as nodes, frame_client(nodes[1]) as client:
         consumer = await client.consumer()
         assert (await ask(consumer, subscribe(1, *many))).status is Status.OK
         engine = nodes[0].node.context.engine
