@@ -48,6 +48,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
             self.peer_tells_interest(0, "T", beyond=False)
             self.peer_grants(0, 6, 1000)
             self.come(("T",), 2, 1000)
+            self.push("T", [b"1", b"2", b"3"], None, None)
 
     def handle_(self) -> int:
         self.handles += 1
@@ -172,7 +173,8 @@ class BrainBesideAModel(RuleBasedStateMachine):
     )
     def settle_whatever(self, picks, stream: int, action: str, delay) -> None:
         """Some may be valid; all others are refused, one by one, and change nothing."""
-        ids = [*self.model.known, object_id(9, 9)]
+        leased = [one.id for one in self.model.known.values() if one.window]
+        ids = [*leased, *self.model.known, object_id(9, 9)]
         leases = [(pick(ids, choice), attempt) for choice, attempt in picks]
         self._settle(pick(sorted(self.model.streams), stream), action, leases, delay)
 
@@ -416,4 +418,4 @@ class BrainBesideAModel(RuleBasedStateMachine):
 
 
 TestBrainBesideAModel = BrainBesideAModel.TestCase
-TestBrainBesideAModel.settings = settings(max_examples=80, stateful_step_count=40)
+TestBrainBesideAModel.settings = settings(max_examples=150, stateful_step_count=50)
