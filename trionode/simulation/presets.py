@@ -15,6 +15,9 @@ AT_ONCE = RoutingOptions(
 )
 """No waiting but for an offer in doubt: what may happen at some time may happen at once."""
 
+WITHDRAWING = attrs.evolve(AT_ONCE, credit_withdraw_after_s=1.0, in_doubt_timeout_s=1e6)
+"""The same, but credit is taken back."""
+
 
 @attrs.frozen
 class Preset:
@@ -75,7 +78,7 @@ PRESETS = {
             "the same with links that are lost with all in flight",
             consumers=((1, 1),),
             changing=(0, 1),
-            budget={"changes": 2, "drops": 2},
+            budget={"changes": 2, "drops": 1},
         ),
         Preset(
             "b-round-trip",
@@ -84,21 +87,29 @@ PRESETS = {
             links=TRIANGLE,
             consumers=((1, 1),),
             changing=(1, 2, 0),
-            budget={"changes": 3, "drops": 1},
+            budget={"changes": 2},
         ),
         Preset(
             "c-commit",
             "crashes between taking an object, writing it, and answering",
             consumers=((1, 1),),
             crashing=(0, 1),
-            budget={"crashes": 2, "drops": 1, "repeats": 1},
+            budget={"crashes": 2, "repeats": 1},
+        ),
+        Preset(
+            "c-restart",
+            "a giver restarts and counts its offers from one again",
+            consumers=((1, 2),),
+            homes=(0, 0),
+            crashing=(0,),
+            budget={"crashes": 1},
         ),
         Preset(
             "d-link-loss",
             "nothing but lost links: an object is settled once",
             consumers=((1, 1),),
             homes=(0, 0),
-            budget={"drops": 3},
+            budget={"drops": 2},
         ),
         Preset(
             "e-gone-for-good",
@@ -106,7 +117,7 @@ PRESETS = {
             consumers=((1, 1),),
             changing=(0,),
             burning=(1,),
-            budget={"burns": 1, "changes": 2, "rings": 2, "drops": 1},
+            budget={"burns": 1, "changes": 2, "rings": 2},
         ),
         Preset(
             "f-memory",
@@ -121,7 +132,6 @@ PRESETS = {
             "g-returns",
             "credit vanishes at the receiver and comes back at the giver",
             consumers=((1, 1),),
-            homes=(0, 0),
             changing=(0, 1),
             budget={"changes": 3, "rings": 1},
         ),
@@ -134,7 +144,16 @@ PRESETS = {
             consumers=((2, 1),),
             changing=(2,),
             last=2,
-            budget={"changes": 1, "rings": 1},
+            budget={"changes": 1},
+        ),
+        Preset(
+            "h-withdrawn",
+            "credit that lay unused is taken back while objects come and go",
+            consumers=((1, 1),),
+            changing=(0,),
+            budget={"changes": 2, "rings": 2, "nacks": 1},
+            options=WITHDRAWING,
+            last=1,
         ),
         Preset(
             "i-settle-first",
@@ -155,7 +174,17 @@ PRESETS = {
             consumers=((2, 1),),
             crashing=(1,),
             last=2,
-            budget={"crashes": 1, "drops": 1},
+            budget={"drops": 1},
+        ),
+        Preset(
+            "relay-crash",
+            "the same chain, and the relay crashes",
+            nodes=3,
+            links=CHAIN,
+            consumers=((2, 1),),
+            crashing=(1,),
+            last=2,
+            budget={"crashes": 1},
         ),
         Preset(
             "give-up",
@@ -163,7 +192,7 @@ PRESETS = {
             consumers=((1, 1),),
             crashing=(0, 1),
             changing=(0,),
-            budget={"crashes": 1, "rings": 2, "drops": 1, "changes": 1},
+            budget={"crashes": 1, "rings": 1, "changes": 1},
         ),
         Preset(
             "drain",
@@ -181,7 +210,7 @@ PRESETS = {
             consumers=((0, 1), (1, 1)),
             changing=(0,),
             settles=("nack", "replace"),
-            budget={"nacks": 2, "changes": 2, "drops": 1},
+            budget={"nacks": 2, "changes": 1},
         ),
     )
 }
