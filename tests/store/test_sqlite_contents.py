@@ -159,7 +159,7 @@ _details = st.none() | st.dictionaries(
     st.integers(-(2**40), 2**64 - 1) | st.text(max_size=4) | st.lists(st.text(max_size=3)),
     max_size=3,
 )
-_records = st.builds(
+object_records = st.builds(
     record,
     _ids,
     st.integers(1, 9),
@@ -189,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         gone=st.lists(_ids, max_size=4),
-        kept=st.lists(_records, max_size=6),
+        kept=st.lists(object_records, max_size=6),
         producers=st.dictionaries(st.integers(1, 3), _changes, max_size=2),
         given_keys=st.dictionaries(_keys, st.none() | st.lists(_ids, max_size=3), max_size=2),
         taken_keys=st.dictionaries(_keys, st.none() | st.lists(st.integers(0, 5)), max_size=2),

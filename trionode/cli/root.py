@@ -35,6 +35,7 @@ _SUBCOMMANDS = {
     "ping": "Check that a node answers.",
     "demo": "Watch two nodes bring two objects to two clients.",
     "bench": "Measure push, deliver and ack through a node.",
+    "store": "Look after a node's durable store.",
     "simulate": "Simulate a mesh under faults and check its promises.",
 }
 

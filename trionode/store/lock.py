@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import time
 from typing import TYPE_CHECKING
 
 from trionode.store.base import StoreError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "lock"
 _TEXT_MAX_BYTES = 400
+_TRIES = 3
+_RETRY_AFTER_S = 0.02
 
 
 def make_directory(directory: Path) -> None:
@@ -73,16 +76,13 @@ class DirectoryLock:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {why_not_writable(path)}") from error
-        try:
-            # Of the open file, not of the process: two stores in one process exclude each other.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._file, _TEXT_MAX_BYTES, 0).decode("utf-8", "replace").strip()
+        if not _taken(self._file, fcntl.LOCK_EX):
+            found = _holder(self._file)
             os.close(self._file)
             raise StoreError(
-                f"the data directory {directory} is in use by {holder or 'another process'};"
+                f"the data directory {directory} is in use by {found};"
                 " stop it, or choose another one with --data-dir"
-            ) from error
+            )
         with contextlib.suppress(OSError):  # a full disk: then the lock does not say whose it is
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"node {name}, process {os.getpid()}\n".encode(), 0)
@@ -90,3 +90,34 @@ class DirectoryLock:
     def release(self) -> None:
         """Let others have the directory; the file stays, since removing it would be a race."""
         os.close(self._file)
+
+
+def holder(directory: Path) -> str:
+    """Which process has a data directory; empty where none has."""
+    try:
+        file = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return "" if _taken(file, fcntl.LOCK_SH) else _holder(file)
+    finally:
+        os.close(file)
+
+
+def _taken(file: int, kind: int) -> bool:
+    """Take a lock of the open file (not of the process: so two stores in one exclude each other).
+
+    Tried again for a moment, since `holder` has a lock for as long as it takes to ask for it.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        time.sleep(_RETRY_AFTER_S)
+    return False
+
+
+def _holder(file: int) -> str:
+    return (
+        os.pread(file, _TEXT_MAX_BYTES, 0).decode("utf-8", "replace").strip() or "another process"
+    )

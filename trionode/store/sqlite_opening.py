@@ -16,6 +16,7 @@ from trionode.store.sqlite_repair import finish_repair, repair
 from trionode.store.sqlite_wal import read_log
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from trionode.store.damage import Damage
@@ -66,11 +67,11 @@ def _means_damage(error: sqlite3.Error) -> bool:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    _check_files(path)
+    _require_none(check_files(path))
     connection = schema.connect(path)
     try:
         if schema.migrate(connection) == schema.SCHEMA_VERSION:
-            _check_structure(connection)
+            _require_none(check_structure(connection))
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.close()
@@ -78,30 +79,37 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_files(path: Path) -> None:
+def _require_none(reasons: Iterator[str]) -> None:
+    for reason in reasons:
+        raise _Unsound(reason)
+
+
+def check_files(path: Path) -> Iterator[str]:
+    """What is wrong with the files of a store that nobody has open, as far as bytes can say."""
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     for at, constant in _CONSTANTS.items():
         if header[at : at + len(constant)] != constant:
-            raise _Unsound(f"its header is damaged at byte {at}")
+            yield f"its header is damaged at byte {at}"
     # A newer version may be true: then the repair finds who wrote it, and refuses.
     if (
         not 0
         < int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big")
         <= schema.SCHEMA_VERSION
     ):
-        raise _Unsound("the version in its header is damaged")
+        yield "the version in its header is damaged"
     log = path.with_name(path.name + "-wal")
     if log.exists() and read_log(log.read_bytes()).damaged:
-        raise _Unsound("its write-ahead log is damaged")
+        yield "its write-ahead log is damaged"
 
 
-def _check_structure(connection: sqlite3.Connection) -> None:
+def check_structure(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with the schema and the trees, as SQLite sees them."""
     if _statements(connection) != _expected_statements():
-        raise _Unsound("its schema is damaged")
+        yield "its schema is damaged"
     verdicts = connection.execute("PRAGMA quick_check(1)").fetchall()
     if verdicts != [(b"ok",)]:
-        raise _Unsound(verdicts[0][0].decode("utf-8", "replace") if verdicts else "unreadable")
+        yield verdicts[0][0].decode("utf-8", "replace") if verdicts else "unreadable"
 
 
 def _statements(connection: sqlite3.Connection) -> list[tuple[bytes, ...]]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CHUNK_OBJECTS = 1000
 """How many objects come in one part: enough to cost little each, and little memory together."""
 
-_SELECT = f"SELECT {', '.join(OBJECT_COLUMNS)} FROM objects ORDER BY seq"  # noqa: S608  # names of ours
+SELECT_OBJECTS = f"SELECT {', '.join(OBJECT_COLUMNS)} FROM objects ORDER BY seq"  # noqa: S608  # names of ours
 _ID, _TYPE, _PAYLOAD = (OBJECT_COLUMNS.index(name) for name in ("id", "type", "payload"))
 
 
@@ -82,11 +82,18 @@ class Recovery:
             plan.finish()
         self._set_books_aside()
         yield Recovered(producers=books.producers, given=books.given, taken=books.taken)
-        cursor = self._connection.execute(_SELECT)
+        cursor = self._connection.execute(SELECT_OBJECTS)
         while rows := cursor.fetchmany(CHUNK_OBJECTS):
             if objects := self._believed(rows, offset_s):
                 yield Recovered(objects=objects)
         self._finish()
+
+    def judge(self) -> None:
+        """Find what is damaged and change nothing; instead of `parts`."""
+        cursor = self._connection.execute(SELECT_OBJECTS)
+        while rows := cursor.fetchmany(CHUNK_OBJECTS):
+            self._believed(rows, 0)
+        self._count_lost()
 
     def _ids(self) -> Iterator[int]:
         for (id_,) in self._connection.execute("SELECT id FROM objects"):
@@ -131,11 +138,14 @@ class Recovery:
                 row = self._connection.execute(query, (each.number,)).fetchone()
                 self._aside.append((each.table, each.number, row))
 
-    def _finish(self) -> None:
+    def _count_lost(self) -> None:
         found = len(self.numbers) + sum(table == "objects" for table, _, _ in self._aside)
         if self.expected is not None and self.expected > found:
             lost = self.expected - found
             self.damage.append(Damage("objects", 0, "lost without a trace", count=lost, kept=False))
+
+    def _finish(self) -> None:
+        self._count_lost()
         if self.damage:
             self._save(self._set_aside)
 
