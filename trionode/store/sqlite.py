@@ -20,6 +20,7 @@ again from its beginning.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -136,14 +137,13 @@ class SqliteStore:
         assert self._connection is not None, "the store is open"
         connection, numbers, gone = self._connection, self._numbers, batch.gone
         leaving = {id_: numbers[id_] for id_ in gone if id_ in numbers}
-        first = following = self._next_number
-        written = {}
-        for id_ in batch.kept:
-            number = None if id_ in leaving else numbers.get(id_)
-            if number is None:
-                number, following = following, following + 1
-            written[id_] = number
-        count = len(numbers) - len(leaving) + (following - first)
+        first = self._next_number
+        # Nearly always all are new; then counting is all there is to do.
+        written = dict(zip(batch.kept, itertools.count(first)))  # noqa: B905  # one has no end
+        staying = [id_ for id_ in written.keys() & numbers.keys() if id_ not in leaving]
+        for id_ in staying:
+            written[id_] = numbers[id_]
+        count = len(numbers) - len(leaving) + len(written) - len(staying)
         books = self._books.plan(batch)
         with schema.transaction(connection):
             if leaving:
@@ -157,7 +157,7 @@ class SqliteStore:
         for id_ in leaving:
             del numbers[id_]
         numbers.update(written)
-        self._next_number = following
+        self._next_number = first + len(written)
         self.last_stamp = max(self.last_stamp, batch.stamp)
         books.finish()
 

@@ -131,9 +131,9 @@ class Books:
             (*records.producer_record(value), number)
             for number, value in _values(connection, self._producers, damage)
         ]
-        for record, stamp, number in sorted(producers, key=lambda each: each[1]):
+        for record, when, number in sorted(producers, key=lambda each: each[1]):
             self._producers.took(record.producer, _sequences(record), number)
-            self.stamp = max(self.stamp, stamp)
+            self.stamp = max(self.stamp, when[0])
         return damage
 
     def plan(self, batch: Batch) -> Plan:
@@ -184,7 +184,8 @@ class Books:
     def _write_producer(
         self, plan: Plan, producer: int, book: AcceptedSequences, stamp: int
     ) -> None:
-        value = records.producer_value(_record(producer, book), stamp)
+        place = len(plan.written.get(self._producers.table, ()))
+        value = records.producer_value(_record(producer, book), stamp, place)
         self._producers.write(plan, producer, book, value)
 
 

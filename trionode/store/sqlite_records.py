@@ -61,15 +61,17 @@ class Shapes:
 
     def rows(self, records: Iterable[tuple[int, ObjectRecord]]) -> Iterator[ObjectRow]:
         """Rows for numbered records."""
-        seeds, pack_head = self._seeds, _pack_head
+        pack_head = _pack_head
+        last, shape_seed = ("", "", ""), self._seed(("", "", ""))
         for seq, record in records:
             shape = (record.type, record.encoding, record.fingerprint)
-            seed = seeds.get(shape)
-            if seed is None:
-                seed = self._seed(shape)
+            if shape != last:
+                last, shape_seed = shape, self._seed(shape)
+            seed = shape_seed
             id_ = record.id.to_bytes(OBJECT_ID_BYTES, "big")
             payload, details = record.payload, None
-            size, created = _NO_DETAILS, record.created
+            # Not -0.0, which comes back as 0.0 and would make the checksum differ.
+            size, created = _NO_DETAILS, record.created + 0.0
             if record.details is not None:
                 details = pack(record.details)
                 size = len(details)
@@ -81,9 +83,11 @@ class Shapes:
             )  # fmt: skip
 
     def _seed(self, shape: tuple[str, str, str]) -> int:
-        if len(self._seeds) >= _SHAPES_MAX:
-            self._seeds.clear()
-        seed = self._seeds[shape] = crc32(pack(("objects", *shape)))
+        seed = self._seeds.get(shape)
+        if seed is None:
+            if len(self._seeds) >= _SHAPES_MAX:
+                self._seeds.clear()
+            seed = self._seeds[shape] = crc32(pack(("objects", *shape)))
         return seed
 
     def record(self, row: tuple[Any, ...], offset_s: float) -> ObjectRecord | None:
@@ -183,17 +187,17 @@ def taken_record(value: Any) -> TakenRecord:
     return TakenRecord(giver, incarnation, sequence, tuple(refused))
 
 
-def producer_value(record: ProducerRecord, stamp: int) -> Any:
-    """What is written of a producer's book, and when it was last written."""
+def producer_value(record: ProducerRecord, stamp: int, place: int) -> Any:
+    """What is written of a producer's book, and when: at which stamp, and which of that commit."""
     flat = [number for run in record.accepted for number in run]
-    return (record.producer.to_bytes(OBJECT_ID_BYTES, "big"), record.floor, flat, stamp)
+    return (record.producer.to_bytes(OBJECT_ID_BYTES, "big"), record.floor, flat, stamp, place)
 
 
-def producer_record(value: Any) -> tuple[ProducerRecord, int]:
-    """A producer's book, and the stamp it was last written at."""
-    producer, floor, flat, stamp = value
+def producer_record(value: Any) -> tuple[ProducerRecord, tuple[int, int]]:
+    """A producer's book, and when it was last written: stamp and place."""
+    producer, floor, flat, stamp, place = value
     runs = list(zip(flat[::2], flat[1::2], strict=True))
-    return ProducerRecord(int.from_bytes(producer, "big"), floor, runs), stamp
+    return ProducerRecord(int.from_bytes(producer, "big"), floor, runs), (stamp, place)
 
 
 def definition_value(definition: Definition) -> Any:
