@@ -25,6 +25,11 @@ WHOLE = "the object itself"
 """How a difference at the root is placed."""
 
 
+MAX_DEPTH = 120
+"""Schemas inside schemas, by nesting or by reference, that a comparison follows: twice what one
+document may nest."""
+
+
 @attrs.frozen
 class Difference:
     """Where two schemas part: `path` names the property (`customer.zip`, `items[]`), and why."""
@@ -54,8 +59,21 @@ class _Comparison:
         self._old = old
         self._new = new
         self._seen: set[tuple[int, int]] = set()
+        self._depth = 0
 
     def schemas(self, old: Schema, new: Schema, path: str) -> Iterator[Difference]:
+        """The differences of two schemas, wherever in the documents they stand.
+
+        Raises:
+            RecursionError: they lead deeper than `MAX_DEPTH`, whatever the interpreter would allow.
+        """
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise RecursionError
+        yield from self._compare(old, new, path)
+        self._depth -= 1
+
+    def _compare(self, old: Schema, new: Schema, path: str) -> Iterator[Difference]:
         old, new = _resolved(self._old, old), _resolved(self._new, new)
         pair = (id(old), id(new))
         if pair in self._seen:
