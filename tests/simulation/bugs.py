@@ -1,4 +1,4 @@
-"""Deliberate bugs: each a small change to the routing code, put in for a while by a context manager.
+"""Deliberate bugs: each a small change to the routing code, put in by a context manager.
 
 They are what the checkers must catch; `mutants.py` says what caught which, and how soon.
 """
@@ -484,7 +484,7 @@ def bytes_not_given_back() -> Any:
 
         return remove
 
-    from trionode.routing import custody
+    from trionode.routing import custody  # noqa: PLC0415  # where it is needed, once
 
     return replaced(custody.Custody, "remove", make)
 

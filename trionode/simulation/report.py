@@ -69,6 +69,7 @@ def text_of(report: Mapping[str, Any]) -> str:
     faults = ", ".join(report["faults"]) or "none"
     lost = ", ".join(f"{count} {name}" for name, count in objects["lost"].items()) or "none"
     hops = ", ".join(f"{count} x {hops}" for hops, count in report["hops"].items()) or "none"
+    changes = report["interest_changes"]
     duplicates = [f"duplicates: {count} {why}" for why, count in report["duplicates"].items()]
     return "\n".join(
         (
@@ -80,8 +81,7 @@ def text_of(report: Mapping[str, Any]) -> str:
             f"time: {report['simulated_s']} s simulated, {report['drain_s']} s of them to drain",
             f"transfers: {report['transfers']}, {report['transfers_per_object']} per object",
             f"moves: {report['returns']} returns; so many behind an arrival: {hops}",
-            f"interest: {report['interest_messages']} messages"
-            f" for {report['interest_changes']} changes",
+            f"interest: {report['interest_messages']} messages for {changes} changes",
             *duplicates,
             _speed(report),
             f"trace {report['trace_hash']}",

@@ -139,7 +139,7 @@ class SqliteStore:
         leaving = {id_: numbers[id_] for id_ in gone if id_ in numbers}
         first = self._next_number
         # Nearly always all are new; then counting is all there is to do.
-        written = dict(zip(batch.kept, itertools.count(first)))  # noqa: B905  # one has no end
+        written = dict(zip(batch.kept, itertools.count(first)))  # one has no end
         staying = [id_ for id_ in written.keys() & numbers.keys() if id_ not in leaving]
         for id_ in staying:
             written[id_] = numbers[id_]
