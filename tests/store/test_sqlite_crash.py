@@ -248,6 +248,38 @@ def test_a_full_disk_refuses_batches_as_a_whole_until_there_is_room(folder: Path
     assert len(found.objects) == int(done.stdout) == 396
 
 
+FULL_AT_START = """
+import resource, sys
+from pathlib import Path
+from tests.support.stores import opened
+from trionode.store import StoreError
+
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for limit in (0, 5_000, 40_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        opened(Path(sys.argv[1])).close()
+    except StoreError as error:
+        print("refused", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+opened(Path(sys.argv[1])).close()
+"""
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_disk_that_is_full_at_the_start_is_said_and_costs_nothing(
+    folder: Path, new: bool
+) -> None:
+    if not new:
+        store = opened(folder / "data")
+        store.write(batch(record(1)))
+        store.close()
+    command = [sys.executable, "-c", FULL_AT_START, str(folder / "data")]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    assert "disk" in done.stdout
+    assert list(read(folder / "data")[0].objects) == ([] if new else [1])
+
+
 def test_a_batch_that_fails_changes_nothing(folder: Path) -> None:
     store = opened(folder / "data")
     store.write(batch(record(1), record(2)))

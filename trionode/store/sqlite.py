@@ -84,12 +84,17 @@ class SqliteStore:
             raise
 
     def _open(self, now_unix_ms: int) -> Identity:
-        self._connection, self._damage = open_sound(self.path, now_unix_ms)
-        identity, damage = take_identity(self._connection, now_unix_ms, self._random_bytes)
-        self._log = Log(self._connection, self.path)
+        connection, self._damage = open_sound(self.path, now_unix_ms)
+        try:
+            self._log = Log(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        identity, damage = take_identity(connection, now_unix_ms, self._random_bytes)
         self._books = Books()
         self._recovery = Recovery(
-            self._connection,
+            connection,
             self._books,
             self._shapes,
             now_unix_ms,
