@@ -1,0 +1,86 @@
+"""One seed, one trace: on any machine and Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+from trionode.simulation.generator import Generator
+from trionode.simulation.settings import Settings
+from trionode.simulation.world import World
+
+SMALL = Settings(nodes=5, seed=11, minutes=0.5, objects=200)
+RUN = (
+    "from trionode.simulation.world import World;"
+    "from trionode.simulation.settings import Settings;"
+    "w = World(Settings(nodes=5, seed=11, minutes=0.5, objects=200)); w.run();"
+    "print(w.trace.digest())"
+)
+
+
+def digest(settings: Settings) -> str:
+    world = World(settings)
+    world.run()
+    return world.trace.digest()
+
+
+def test_the_generator_gives_the_published_numbers_of_splitmix64():
+    generator = Generator(1234567)
+    assert [generator.bits() for _ in range(3)] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
+
+
+def test_forks_of_a_generator_are_independent_of_what_it_draws_later():
+    one, other = Generator(5), Generator(5)
+    fork = one.fork(3)
+    assert fork.bits() == other.fork(3).bits()
+    assert one.bits() == other.bits()
+
+
+def test_draws_stay_within_their_bounds():
+    generator = Generator(9)
+    for _ in range(2000):
+        assert 0.0 <= generator.unit() < 1.0
+        assert 0 <= generator.below(7) < 7
+        assert 2.0 <= generator.between(2.0, 3.0) < 3.0
+        assert generator.wait(4.0) > 0.0
+
+
+def test_the_mean_of_waits_is_about_what_was_asked_for():
+    generator = Generator(10)
+    mean = sum(generator.wait(4.0) for _ in range(20_000)) / 20_000
+    assert 3.0 < mean < 5.0
+
+
+def test_a_shuffle_keeps_all_items():
+    items = list(range(50))
+    Generator(3).shuffle(items)
+    assert items != list(range(50))
+    assert sorted(items) == list(range(50))
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "2718"])
+def test_the_trace_does_not_depend_on_the_hashes_of_a_process(hash_seed):
+    done = subprocess.run(
+        [sys.executable, "-c", RUN],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": hash_seed},
+    )
+    assert done.stdout.strip() == digest(SMALL)
+
+
+def test_keeping_and_checking_more_does_not_change_the_trace():
+    wanted = digest(SMALL)
+    assert digest(attrs.evolve(SMALL, every=True, keep_trace=100)) == wanted
+
+
+def test_another_seed_gives_another_trace():
+    assert digest(attrs.evolve(SMALL, seed=12)) != digest(SMALL)
