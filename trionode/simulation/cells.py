@@ -240,8 +240,7 @@ class Cell:
             objects = brain.context.custody.objects
             held = [(_number(id_), int(item.state)) for id_, item in objects.items()]
         else:
-            kept = host.disk.objects if host.disk is not None else {}
-            held = [(_number(id_), ON_DISK) for id_ in kept]
+            held = _held_by(host.disk) if host.disk is not None else []
         return Summary(
             brain is not None,
             tuple(sorted(held)),
@@ -252,6 +251,18 @@ class Cell:
             host.incarnation,
             brain is not None and brain.context.draining,
         )
+
+
+def _held_by(disk: Disk) -> list[tuple[int, int]]:
+    """What a disk has, and whether it is on offer: marked by an offer that was written after it."""
+    marks: dict[int, int] = {}
+    for given in disk.given.values():
+        for id_ in given.ids:
+            marks[id_] = max(marks.get(id_, 0), given.stamp)
+    return [
+        (_number(id_), GIVING if record.stamp < marks.get(id_, 0) else ON_DISK)
+        for id_, record in disk.objects.items()
+    ]
 
 
 def _number(id_: int) -> int:

@@ -137,6 +137,16 @@ class Host:
         for effect in waiting:
             self.carry(self, effect, now)
 
+    def unsure(self) -> list[int]:
+        """Objects that the disk knows nothing of, or not the last."""
+        ids: list[int] = []
+        for batch in (self.batch, self.writing):
+            if batch is not None:
+                ids += [*batch.kept, *batch.gone]
+                for given in batch.given.values():
+                    ids += given.ids if given is not None else ()
+        return ids
+
     def crash(self, *, written: bool) -> None:
         """Lose all that is not on disk. `written`: the write under way came to its end."""
         if written and self.writing is not None:

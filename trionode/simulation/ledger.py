@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trionode.routing.effects import Effect
     from trionode.routing.model import HeldObject
+    from trionode.routing.records import ObjectRecord
     from trionode.simulation.host import Host
 
 
@@ -85,8 +86,10 @@ class Ledger:
         self.fates: dict[int, Fate] = {}
         self.leases: dict[int, LeaseBook] = {}
         self.held: dict[int, dict[int, None]] = {}
-        self.unsaved: dict[int, dict[int, None]] = {}
+        self._unsaved: dict[int, dict[int, None]] = {}
         """By node: what left its custody and may come back if it crashes now."""
+        self._saving: dict[int, dict[int, None]] = {}
+        """The same, of what the write under way would settle."""
         self.time = 0.0
         """Now, in simulated time."""
         self.slack_s = CLOCKS_MAX_S
@@ -119,38 +122,51 @@ class Ledger:
         assert host.brain is not None
         held = self.held.setdefault(host.index, {})
         self.leases[host.index] = LeaseBook()
-        self.unsaved[host.index] = {}
+        self._unsaved[host.index] = {}
+        self._saving[host.index] = {}
         found = host.brain.context.custody.objects
         if len(found) != len(held) or any(id_ not in found for id_ in held):
             missing = next((id_ for id_ in held if id_ not in found), 0)
             raise InvariantBroken(
                 "I1", f"node {host.index} did not recover what its disk has", missing
             )
+        if host.disk is not None:
+            for id_, record in host.disk.objects.items():
+                _check_recovered(record, found[id_])
 
-    def node_crashed(self, host: Host, kept: Iterable[int], reason: str) -> None:
+    def writing(self, host: Host) -> None:
+        """A commit begins with all that the node has put out so far."""
+        self._saving[host.index], self._unsaved[host.index] = self._unsaved[host.index], {}
+
+    def written(self, host: Host) -> None:
+        """It is done."""
+        self._saving[host.index] = {}
+
+    def node_crashed(
+        self, host: Host, kept: Iterable[int], unsure: Iterable[int], reason: str
+    ) -> None:
         """A node is down and `kept` is on its disk; what it held in memory only is gone.
 
-        Whatever it had, or had let go of without its disk knowing, may be duplicated by that.
+        Of what its disk did not know yet (`unsure`, and what left its custody) duplicates may come.
         """
         index = host.index
         held = self.held.get(index, {})
-        for id_ in (*held, *self.unsaved.get(index, {})):
+        for id_ in (*unsure, *self._unsaved.get(index, {}), *self._saving.get(index, {})):
             self.fates[id_].excuse(reason)
         now_held = dict.fromkeys(kept)
         for id_ in held:
             if id_ not in now_held:
                 self.fates[id_].holders.remove(index)
         for id_ in now_held:
-            fate = self.fates[id_]
-            fate.excuse(reason)
             if id_ not in held:
-                fate.holders.append(index)
+                self.fates[id_].excuse(reason)
+                self.fates[id_].holders.append(index)
         self.held[index] = now_held
         self.leases[index] = LeaseBook()
-        self.unsaved[index] = {}
         for id_ in held:
             if id_ not in now_held:
                 fate = self.fates[id_]
+                fate.excuse(reason)
                 fate.destroyed = fate.destroyed if host.disk is not None else "memory"
                 self._check_kept(id_, fate)
 
@@ -229,7 +245,7 @@ class Ledger:
     def _forgot(self, host: Host, event: object, effect: effects.Forget) -> None:
         index, held = host.index, self.held[host.index]
         door = self._doors.get(type(event))
-        unsaved = self.unsaved[index]
+        unsaved = self._unsaved[index]
         for id_ in effect.ids:
             if id_ not in held:
                 raise InvariantBroken("I1", f"node {index} forgets what it has not", id_)
@@ -342,6 +358,16 @@ class Ledger:
     def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
         self.count("offers")
         self.count("objects offered", len(effect.objects))
+
+
+def _check_recovered(record: ObjectRecord, item: HeldObject) -> None:
+    """What comes back from a disk is what was written there."""
+    as_written = (record.type, record.payload, record.attempt)
+    if (item.table.name, item.payload, item.attempt) != as_written:
+        raise InvariantBroken("I1", "another object came back from the disk", item.id)
+    for name in ("due", "deadline", "dead"):
+        if ((record.details or {}).get(name) is None) != (item.detail(name) is None):
+            raise InvariantBroken("I1", f"its {name} did not survive a restart", item.id)
 
 
 def _check_arrival(event: events.OfferCame, item: HeldObject) -> None:

@@ -82,9 +82,10 @@ class SimulatedNode:
         self.up = False
         self.paused = False
         self.life += 1
+        unsure = host.unsure()
         host.crash(written=written)
         kept = host.disk.objects if host.disk is not None else {}
-        self.world.invariants.ledger.node_crashed(host, kept, reason)
+        self.world.invariants.ledger.node_crashed(host, kept, unsure, reason)
         self.links.clear()
         self.inbox.clear()
         self.world.network.node_died(self, notice_max_s)
@@ -121,6 +122,7 @@ class SimulatedNode:
             scheduler.after(PASS_S, self._end_pass, self.life)
         if host.batch is not None and host.writing is None:
             host.begin_write()
+            self.world.invariants.ledger.writing(host)
             slowest = 7.0 if self.world.slow_disks else 1.0
             delay_s = COMMIT_S * (0.5 + slowest * self._disk_generator.unit())
             scheduler.after(delay_s, self._committed, self.life)
@@ -165,6 +167,7 @@ class SimulatedNode:
             self.inbox.append((self._committed, (life,)))
             return
         self.host.commit(self.now())
+        self.world.invariants.ledger.written(self.host)
         self._after_turn()
 
     def clock_jumped(self) -> None:

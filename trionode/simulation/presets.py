@@ -38,6 +38,7 @@ class Preset:
         draining: nodes that may drain.
         settles: what consumers may do besides acknowledging.
         credit: of consumers that come.
+        news_at_once: frames that move no custody arrive at once, which leaves fewer interleavings.
         last: the node where a consumer comes at the end, so that everything must be settled (I5).
         options: of the brains.
     """
@@ -56,6 +57,7 @@ class Preset:
     draining: tuple[int, ...] = ()
     settles: tuple[str, ...] = ("nack",)
     credit: int = 1
+    news_at_once: bool = False
     last: int = 0
     options: RoutingOptions = AT_ONCE
 
@@ -74,6 +76,15 @@ PRESETS = {
             budget={"changes": 4},
         ),
         Preset(
+            "a-crossing-crash",
+            "the same, and the giver that took its object back crashes",
+            consumers=((1, 1),),
+            changing=(0, 1),
+            crashing=(0,),
+            news_at_once=True,
+            budget={"changes": 2, "crashes": 1},
+        ),
+        Preset(
             "b-crossing-drop",
             "the same with links that are lost with all in flight",
             consumers=((1, 1),),
@@ -82,11 +93,12 @@ PRESETS = {
         ),
         Preset(
             "b-round-trip",
-            "an object passes three nodes and returns legitimately; one link is lost",
+            "an object passes three nodes and returns legitimately",
             nodes=3,
             links=TRIANGLE,
             consumers=((1, 1),),
-            changing=(1, 2, 0),
+            changing=(1, 2),
+            news_at_once=True,
             budget={"changes": 2},
         ),
         Preset(
@@ -102,6 +114,7 @@ PRESETS = {
             consumers=((1, 2),),
             homes=(0, 0),
             crashing=(0,),
+            news_at_once=True,
             budget={"crashes": 1},
         ),
         Preset(
@@ -109,7 +122,14 @@ PRESETS = {
             "nothing but lost links: an object is settled once",
             consumers=((1, 1),),
             homes=(0, 0),
-            budget={"drops": 2},
+            news_at_once=True,
+            budget={"drops": 1},
+        ),
+        Preset(
+            "d-link-loss-thrice",
+            "the same with one object and a link that is lost three times",
+            consumers=((1, 1),),
+            budget={"drops": 3},
         ),
         Preset(
             "e-gone-for-good",
@@ -184,6 +204,7 @@ PRESETS = {
             consumers=((2, 1),),
             crashing=(1,),
             last=2,
+            news_at_once=True,
             budget={"crashes": 1},
         ),
         Preset(

@@ -25,6 +25,9 @@ Step = tuple[str, ...] | tuple[object, ...]
 Lease = tuple[int, int, int, int]
 """Node, object, attempt, stream."""
 
+NEWS = ("interest", "credit", "backlog")
+"""Kinds of frames that move no custody."""
+
 BUDGETS = ("drops", "crashes", "burns", "rings", "changes", "nacks", "repeats", "drains")
 
 
@@ -188,8 +191,17 @@ class SmallWorld:
         kind = step[0]
         assert isinstance(kind, str)
         after: State = getattr(self, f"_take_{kind.replace(' ', '_')}")(state, *step[1:])
+        if self.preset.news_at_once:
+            after = self._hear_news(after)
         self.check(after)
         return after
+
+    def _hear_news(self, state: State) -> State:
+        """Let news of interest and credit arrive as soon as nothing is before it."""
+        for pair, at in self._queue.items():
+            while state.queues[at] and self._table.frame(state.queues[at][0])[0] in NEWS:
+                state = self._take_frame(state, *pair)
+        return state
 
     def _act(self, state: State, node: int, operation: tuple[object, ...]) -> State:
         number, out = self._cells[node].step(state.cells[node], operation)
@@ -343,18 +355,19 @@ class SmallWorld:
         for number, (low, high) in enumerate(self.preset.links):
             if state.up[number] and node in (low, high):
                 state = self._cut(state, number, (low + high - node,))
-        before = dict(self.summary(state, node).held)
+        before = self.summary(state, node)
+        # A disk that knows all that its node did allows no duplicate.
+        sure = operation == ("crash", True) or not before.must_commit
+        lost = operation[0] == "burn" or node in self.preset.memory
+        gone = [number for number, _ in before.held if number not in state.destroyed and lost]
         state = attrs.evolve(
             state,
             known=tuple(lease for lease in state.known if lease[0] != node),
             valid=tuple(lease for lease in state.valid if lease[0] != node),
-            excused=True,
+            destroyed=(*state.destroyed, *gone),
+            excused=state.excused or not sure or bool(gone),
         )
-        state = self._act(state, node, operation)
-        if operation[0] == "burn" or node in self.preset.memory:
-            gone = [number for number in before if number not in state.destroyed]
-            state = attrs.evolve(state, destroyed=(*state.destroyed, *gone))
-        return state
+        return self._act(state, node, operation)
 
     def _take_start(self, state: State, node: int) -> State:
         return self._act(state, node, ("start",))
