@@ -14,7 +14,6 @@ import attrs
 from trionode.routing import (
     brain,
     context,
-    credit,
     effects,
     events,
     intake,
@@ -30,8 +29,6 @@ from trionode.routing.model import State, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-Bug = "contextlib.AbstractContextManager[Any]"
 
 
 def replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
@@ -179,23 +176,6 @@ def credit_off_by_one() -> Any:
 def credit_granted_twice() -> Any:
     """What is granted to one link is granted to another as well."""
     return patch.object(links.TakeAccount, "outstanding", property(lambda _self: 0))
-
-
-def wish_remembered_too_long() -> Any:
-    """After credit was withdrawn the peer is not told again what waits."""
-
-    def make(old: Any) -> Any:
-        def granted(self: Any, event: Any) -> None:
-            link = self._interest.links.get(event.link)
-            before = {k: a.wished for k, a in link.give.items()} if link else {}
-            old(self, event)
-            for key, wished in before.items():
-                if key in link.give:
-                    link.give[key].wished = wished
-
-        return granted
-
-    return replaced(credit.Credit, "granted", make)
 
 
 def local_last() -> Any:
@@ -516,7 +496,6 @@ BUGS: dict[str, Callable[[], Any]] = {
     "withdrawn interest not told": withdrawals_forgotten,
     "path of interest not checked": path_not_checked,
     "credit off by one": credit_off_by_one,
-    "a peer's forgotten wish not told again": wish_remembered_too_long,
     "given away while a local consumer is free": local_last,
     "returned to the sender without back-off": no_backoff,
     "forgotten before accepted": forget_before_accepted,

@@ -20,13 +20,22 @@ from trionode.simulation.settings import Settings
 from trionode.simulation.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SEEDS_MAX = 60
 SEEDS_FIRST = 12
 """Seeds tried before the small worlds: most bugs are caught by these, in less time."""
-STATES_MAX = 20_000
+STATES_MAX = 60_000
 SETTINGS = Settings(nodes=5, objects=400, every=True)
+EXPLORED_FIRST = {
+    "repeats recognised by object id": "a-crossing",
+    "in doubt for ever": "e-gone-for-good",
+    "incarnation dropped from offer numbers": "c-restart",
+    "accepted sequences not stored": "c-commit",
+    "taken offers not stored": "c-commit",
+    "superseding copy not stored": "a-crossing-crash",
+}
+"""Bugs that show in few worlds only: the small world made for each."""
 SHAPES = ("mesh", "chain", "ring")
 
 
@@ -42,10 +51,14 @@ class Caught:
 def catch(bug: str) -> Caught | None:
     """Put a bug in and look what breaks first; None if nothing does."""
     with BUGS[bug]():
-        return next(
-            itertools.chain(_seeds(1, SEEDS_FIRST), _presets(), _seeds(SEEDS_FIRST + 1, SEEDS_MAX)),
-            None,
+        first = EXPLORED_FIRST.get(bug)
+        tries = itertools.chain(
+            _explore([first] if first else []),
+            _seeds(1, SEEDS_FIRST),
+            _explore(PRESETS),
+            _seeds(SEEDS_FIRST + 1, SEEDS_MAX),
         )
+        return next(tries, None)
 
 
 def _seeds(first: int, last: int) -> Iterator[Caught]:
@@ -61,19 +74,19 @@ def _seeds(first: int, last: int) -> Iterator[Caught]:
             yield Caught("simulator", how, f"seed {seed}, {world.turns} events")
 
 
-def _presets() -> Iterator[Caught]:
-    for name, preset in PRESETS.items():
-        explored = explore(preset, STATES_MAX)
+def _explore(names: Iterable[str]) -> Iterator[Caught]:
+    for name in names:
+        explored = explore(PRESETS[name], STATES_MAX)
         if explored.broken:
             soon = f"{explored.states} states, {explored.depth} steps"
             yield Caught(f"exploring {name}", explored.broken, soon)
 
 
-def table() -> Iterator[str]:
+def table(only: Iterable[str] | None = None) -> Iterator[str]:
     """The lines of the table, as each bug is caught."""
     yield "| bug | caught by | as | how soon |"
     yield "|---|---|---|---|"
-    for bug in BUGS:
+    for bug in BUGS if only is None else only:
         caught = catch(bug)
         if caught is None:
             yield f"| {bug} | **nothing** | | |"
@@ -83,7 +96,7 @@ def table() -> Iterator[str]:
 
 if __name__ == "__main__":
     missed = 0
-    for line in table():
+    for line in table(sys.argv[1:] or None):
         print(line, flush=True)
         missed += "**nothing**" in line
     sys.exit(missed > 0)
