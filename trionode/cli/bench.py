@@ -139,8 +139,11 @@ async def _run_once(  # noqa: PLR0913, PLR0917  # a run is this many things
     await _expect(producer, "ready")
     await producer.send("go")
     began_ns = int(json.loads(await producer.receive())["began_ns"])
+    seen = 0
     while "step" in (said := json.loads(await consumer.receive())):
+        seen += said["step"]
         advance(said["step"])
+    advance(count - seen)
     await processes.stop(producer)
     await processes.stop(consumer)
     wrong = {key: said[key] for key in ("missing", "duplicates", "strangers") if said[key]}

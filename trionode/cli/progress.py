@@ -14,19 +14,24 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def progress(
-    label: str, length: int | None, *, show: Callable[[], str] | None = None
+    label: str,
+    length: int | None,
+    *,
+    prints: bool = False,
+    show: Callable[[], str] | None = None,
 ) -> Iterator[Callable[[int], None]]:
     """A bar for the length of a block; yields the function that advances it.
 
-    It is hidden when stderr is no terminal, and when stdout is one: what is printed there would
-    tear the bar, and shows the progress by itself.
+    It is hidden when stderr is no terminal.
 
     Args:
         label: stands before the bar.
         length: what the steps add up to, or None when nobody knows.
+        prints: the block prints to stdout as it goes. Where that is a terminal the bar is hidden:
+            it would be torn, and what is printed shows the progress by itself.
         show: text to stand behind the bar, asked for whenever it is drawn.
     """
-    hidden = sys.stderr is None or not sys.stderr.isatty() or sys.stdout.isatty()
+    hidden = sys.stderr is None or not sys.stderr.isatty() or (prints and sys.stdout.isatty())
     if hidden:
         yield lambda _steps: None
         return

@@ -79,7 +79,7 @@ async def _push_arguments(node: tuple[str, ...], type_name: str, payloads: list[
 async def _push_stdin(node: tuple[str, ...], type_name: str) -> None:
     if os.isatty(STDIN):
         click.echo("one JSON document a line; Ctrl-D ends", err=True)
-    with progress("pushing", _size_of_file(STDIN)) as advance:
+    with progress("pushing", _size_of_file(STDIN), prints=True) as advance:
         async with _pushing(node, type_name) as pushing:
             number = 0
             async for lines, _ in read_lines():

@@ -134,6 +134,7 @@ def _run_all(settings: Settings, first: int, last: int, *, as_json: bool) -> Non
     with progress(
         "simulating",
         runs * 100,
+        prints=runs > 1,
         show=lambda: f"{totals['settled']} objects settled, {totals['events']} events",
     ) as advance:
         for seed in range(first, last + 1):
