@@ -20,7 +20,7 @@ PATH = "/test/Echo"
 
 
 @asynccontextmanager
-async def serving(wrap=lambda listener: listener):
+async def serving(wrap=lambda listener: listener, max_connections=100):
     log, connections = NoteLog(), set()
     listeners = [wrap(listener) for listener in await listen("127.0.0.1", 0)]
     host, port = parse_address(bound_address(listeners[0]))
@@ -31,6 +31,7 @@ async def serving(wrap=lambda listener: listener):
             ECHO,
             ConnectionOptions(),
             connections=connections,
+            max_connections=max_connections,
             log=log,
             task_status=task_status,
         )
@@ -49,6 +50,18 @@ async def connect(nursery: trio.Nursery, address: tuple[str, int]) -> Connection
     )
     await nursery.start(client.run)
     return client
+
+
+async def test_a_connection_too_many_is_closed_and_the_others_go_on():
+    async with serving(max_connections=1) as (nursery, address, connections, log, _):
+        first = await connect(nursery, address)
+        async with await trio.open_tcp_stream(*address) as refused:
+            assert await refused.receive_some() == b""
+        assert log.at("warning") == ["too many connections; a new one was closed"]
+        call = await first.open(PATH)
+        call.send(b"x")
+        assert await call.receive() == b"X"
+        assert len(connections) == 1
 
 
 async def test_calls_are_served_over_tcp():

@@ -84,3 +84,11 @@ async def test_two_nodes_of_one_name_are_linked_and_it_is_said(caplog, autojump_
             await node.start()
         await nodes[1].linked(1)
     assert "two nodes have one name" in caplog.text
+
+
+async def test_the_address_that_a_node_advertises_is_the_one_that_others_are_told(autojump_clock):
+    async with mesh(2, config=Config(node=Node(advertise="outside.example:7400"))) as nodes:
+        for node in nodes.nodes:
+            assert [peer["address"] for peer in node.status()["peers"]] == ["outside.example:7400"]
+        async with nodes.connect(nodes[0]) as client:
+            assert (await client.ping()).addresses == ["outside.example:7400"] * 2

@@ -299,7 +299,7 @@ async def test_all_subsystems_work_again_after_a_restart(monkeypatch, autojump_c
         with monkeypatch.context() as patch:
             patch.setattr(node._peers, "set_configured", fail)
             patch.setattr(node.context.engine.brain, "handle", fail_to_tick)
-            node.context.engine.rouse()
+            node.context.engine._rouse.set()
             node._peers._nursery.start_soon(_raise)
             await trio.sleep(20)
             assert nodes[1].status()["counters"]["restarts"] > 2

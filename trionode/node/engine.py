@@ -156,10 +156,6 @@ class Engine:
                 self._progress = trio.Event()
             await self._progress.wait()
 
-    def rouse(self) -> None:
-        """Have the rebalancer look at the brain again."""
-        self._rouse.set()
-
     async def run_ticks(self) -> None:
         """Task, the rebalancer: tell the brain the time when it has work or a timer is due.
 

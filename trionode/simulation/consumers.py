@@ -68,7 +68,6 @@ class Consumer:
         self.stream = 0
         self.closed = False
         self.subscription = 0
-        self.handled = 0
         self._delivered = 0
         self._number = 0
 
@@ -179,7 +178,6 @@ class Consumer:
     def _finish(self, stream: int, batch: list[tuple[int, int]]) -> None:
         if stream != self.stream:
             return
-        self.handled += len(batch)
         if self.habit == GOOD:
             self._settle("ack", batch)
             return

@@ -59,7 +59,6 @@ class Fate:
     dead: bool = False
     destroyed: str = ""
     lost: str = ""
-    transfers: int = 0
     attempt: int = 1
     deadline: float | None = None
     excuses: list[str] = attrs.field(factory=list)
@@ -232,7 +231,6 @@ class Ledger:
                 fate = self.fates[item.id]
                 fate.holders.append(index)
                 if type(event) is events.OfferCame:
-                    fate.transfers += 1
                     self.count("transfers")
                     _check_arrival(event, item)
             details = item.details
