@@ -14,10 +14,10 @@ import attrs
 
 from tests.simulation.bugs import BUGS
 from trionode.simulation.explorer import explore
-from trionode.simulation.ledger import InvariantBroken
+from trionode.simulation.fates import InvariantBroken
 from trionode.simulation.presets import PRESETS
 from trionode.simulation.settings import Settings
-from trionode.simulation.world import World
+from trionode.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,14 +64,14 @@ def catch(bug: str) -> Caught | None:
 def _seeds(first: int, last: int) -> Iterator[Caught]:
     for seed in range(first, last + 1):
         settings = attrs.evolve(SETTINGS, seed=seed, topology=SHAPES[seed % len(SHAPES)])
-        world = World(settings)
+        simulation = Simulation(settings)
         try:
-            world.run()
+            simulation.run()
         except InvariantBroken as broken:
-            yield Caught("simulator", str(broken), f"seed {seed}, {world.turns} events")
+            yield Caught("simulator", str(broken), f"seed {seed}, {simulation.turns} events")
         except Exception as error:  # noqa: BLE001  # a bug may crash the brain as well
             how = f"{type(error).__name__}: {error}"
-            yield Caught("simulator", how, f"seed {seed}, {world.turns} events")
+            yield Caught("simulator", how, f"seed {seed}, {simulation.turns} events")
 
 
 def _explore(names: Iterable[str]) -> Iterator[Caught]:

@@ -10,21 +10,21 @@ import pytest
 
 from trionode.simulation.generator import Generator
 from trionode.simulation.settings import Settings
-from trionode.simulation.world import World
+from trionode.simulation.simulation import Simulation
 
 SMALL = Settings(nodes=5, seed=11, minutes=0.5, objects=200)
 RUN = (
-    "from trionode.simulation.world import World;"
+    "from trionode.simulation.simulation import Simulation;"
     "from trionode.simulation.settings import Settings;"
-    "w = World(Settings(nodes=5, seed=11, minutes=0.5, objects=200)); w.run();"
+    "w = Simulation(Settings(nodes=5, seed=11, minutes=0.5, objects=200)); w.run();"
     "print(w.trace.digest())"
 )
 
 
 def digest(settings: Settings) -> str:
-    world = World(settings)
-    world.run()
-    return world.trace.digest()
+    simulation = Simulation(settings)
+    simulation.run()
+    return simulation.trace.digest()
 
 
 def test_the_generator_gives_the_published_numbers_of_splitmix64():

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation import mutants
 from tests.simulation.bugs import BUGS
 from trionode.simulation.settings import Settings
-from trionode.simulation.world import World
+from trionode.simulation.simulation import Simulation
 
 TABLE = Path(__file__).parents[2] / "docs" / "proof.md"
 
@@ -23,7 +23,7 @@ def test_a_deliberate_bug_is_caught(bug):
 
 def test_without_a_bug_what_catches_them_holds():
     for seed in range(1, 6):
-        World(Settings(seed=seed, nodes=5, objects=400, every=True)).run()
+        Simulation(Settings(seed=seed, nodes=5, objects=400, every=True)).run()
 
 
 def test_the_documentation_names_every_bug():

@@ -156,7 +156,7 @@ def _run_all(settings: Settings, first: int, last: int, *, as_json: bool) -> Non
 def _run(settings: Settings, advance: Any, *, as_json: bool) -> dict[str, Any]:
     from trionode.simulation.report import report_of  # noqa: PLC0415  # slow to import
     from trionode.simulation.shrinking import broken_run, shrink  # noqa: PLC0415  # the same
-    from trionode.simulation.world import World  # noqa: PLC0415  # the same
+    from trionode.simulation.simulation import Simulation  # noqa: PLC0415  # the same
 
     done = 0
 
@@ -167,15 +167,15 @@ def _run(settings: Settings, advance: Any, *, as_json: bool) -> dict[str, Any]:
         done = max(done, percent)
 
     began = time.perf_counter()
-    world = World(settings)
+    simulation = Simulation(settings)
     try:
-        world.run(step)
+        simulation.run(step)
     except Exception:  # noqa: BLE001  # whatever a brain raises is what is looked for
         found = broken_run(settings)
         assert found is not None, "the same seed gives the same run"
         _fail(found, shrink(found), as_json=as_json)
     advance(100 - done)
-    return report_of(world, time.perf_counter() - began)
+    return report_of(simulation, time.perf_counter() - began)
 
 
 def _line(report: dict[str, Any]) -> str:

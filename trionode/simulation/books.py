@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
 from trionode.routing.model import State
-from trionode.simulation.ledger import InvariantBroken
+from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
     from trionode.routing import Brain

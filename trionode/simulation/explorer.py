@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.simulation.cells import ON_DISK
-from trionode.simulation.ledger import InvariantBroken
+from trionode.simulation.fates import InvariantBroken
 from trionode.simulation.small_world import SmallWorld
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trionode.simulation.generator import Generator
     from trionode.simulation.network import Line
     from trionode.simulation.node import SimulatedNode
-    from trionode.simulation.world import World
+    from trionode.simulation.simulation import Simulation
 
 NOTICE_S = 2.0
 """A broken connection is noticed within this: at once where a socket closes, or late."""
@@ -35,7 +35,7 @@ class Kind:
 class Faults:
     """Lets faults happen until it is stopped, then heals everything."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self._world = world
         self._on = False
         self.struck: dict[str, int] = {}

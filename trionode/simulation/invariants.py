@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from trionode.routing import effects, events
 from trionode.routing.model import State
 from trionode.simulation.books import check_sums, recount
-from trionode.simulation.ledger import InvariantBroken, Ledger
+from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.ledger import Ledger
 from trionode.simulation.moves import Moves
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-
 from trionode.routing import effects, events
+from trionode.simulation.copies import check_arrival, check_recovered
+from trionode.simulation.fates import Fate, InvariantBroken
 from trionode.simulation.leases import LeaseBook
 
 if TYPE_CHECKING:
@@ -19,59 +19,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from trionode.routing.effects import Effect
-    from trionode.routing.model import HeldObject
-    from trionode.routing.records import ObjectRecord
     from trionode.simulation.host import Host
 
 
 CLOCKS_MAX_S = 2.0
 """How far clocks that never jump drift apart in a run."""
-
-
-class InvariantBroken(Exception):  # noqa: N818  # says what happened
-    """An invariant of design section 5 does not hold; `object_id` is the object concerned, or 0."""
-
-    def __init__(self, name: str, text: str, object_id: int = 0) -> None:
-        super().__init__(f"{name}: {text}")
-        self.name = name
-        self.text = text
-        self.object_id = object_id
-
-
-@attrs.define(eq=False)
-class Fate:
-    """What became of one object.
-
-    `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
-    `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
-    delivery must carry. `contents` are what its payload may be, by version; the last is current.
-    `destroyed` says with what a copy of it was lost beyond what a node can prevent, `lost` that it
-    was the last one.
-    """
-
-    type: str
-    contents: list[bytes]
-    acknowledged: bool = False
-    holders: list[int] = attrs.field(factory=list)
-    deliveries: int = 0
-    settled: int = 0
-    expired: bool = False
-    dead: bool = False
-    destroyed: str = ""
-    lost: str = ""
-    attempt: int = 1
-    deadline: float | None = None
-    excuses: list[str] = attrs.field(factory=list)
-
-    def excuse(self, reason: str) -> None:
-        """Allow a duplicate from now on."""
-        if reason not in self.excuses:
-            self.excuses.append(reason)
-
-    @property
-    def over(self) -> bool:
-        """Whether custody of it has come to an end that a user may see."""
-        return bool(self.settled or self.expired or self.lost)
 
 
 class Ledger:
@@ -131,7 +83,7 @@ class Ledger:
             )
         if host.disk is not None:
             for id_, record in host.disk.objects.items():
-                _check_recovered(record, found[id_])
+                check_recovered(record, found[id_])
 
     def writing(self, host: Host) -> None:
         """A commit begins with all that the node has put out so far."""
@@ -232,7 +184,7 @@ class Ledger:
                 fate.holders.append(index)
                 if type(event) is events.OfferCame:
                     self.count("transfers")
-                    _check_arrival(event, item)
+                    check_arrival(event, item)
             details = item.details
             if details is not None and not effect.fresh:
                 fate = self.fates[item.id]
@@ -356,25 +308,3 @@ class Ledger:
     def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
         self.count("offers")
         self.count("objects offered", len(effect.objects))
-
-
-def _check_recovered(record: ObjectRecord, item: HeldObject) -> None:
-    """What comes back from a disk is what was written there."""
-    as_written = (record.type, record.payload, record.attempt)
-    if (item.table.name, item.payload, item.attempt) != as_written:
-        raise InvariantBroken("I1", "another object came back from the disk", item.id)
-    for name in ("due", "deadline", "dead"):
-        if ((record.details or {}).get(name) is None) != (item.detail(name) is None):
-            raise InvariantBroken("I1", f"its {name} did not survive a restart", item.id)
-
-
-def _check_arrival(event: events.OfferCame, item: HeldObject) -> None:
-    """R7: what came is what was offered; nothing is reset on the way."""
-    index = event.ids.index(item.id)
-    offered = event.details.get(index, {})
-    attempt = 1 if event.attempts is None else event.attempts[index]
-    if item.attempt != attempt or item.payload != event.payloads[index]:
-        raise InvariantBroken("R7", "attempts or content changed by a transfer", item.id)
-    for name in ("deadline", "due"):
-        if offered.get(name) != item.detail(name):
-            raise InvariantBroken("R7", f"its {name} changed by a transfer", item.id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing import effects, events
-from trionode.simulation.ledger import InvariantBroken
+from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trionode.simulation.world import World
+    from trionode.simulation.simulation import Simulation
 
 Report = dict[str, Any]
 
 FORMAT = 1
 
 
-def report_of(world: World, took_s: float) -> Report:
+def report_of(simulation: Simulation, took_s: float) -> Report:
     """The report of a run that went well; `took_s` is how long it really took."""
-    settings, ledger, figures = world.settings, world.invariants.ledger, world.figures
+    settings, figures = simulation.settings, simulation.figures
+    ledger, moves = simulation.invariants.ledger, simulation.invariants.moves
     fates = ledger.fates.values()
     counts = ledger.counts
-    events = world.turns + world.scheduler.done
+    events = simulation.turns + simulation.scheduler.done
     simulated_s = max(figures.drained_at, 1e-9)
     pushed = len(ledger.fates)
     return {
@@ -29,7 +30,7 @@ def report_of(world: World, took_s: float) -> Report:
         "topology": settings.topology,
         "faults": list(settings.faults),
         "simulated_s": round(figures.drained_at, 3),
-        "trace_hash": world.trace.digest(),
+        "trace_hash": simulation.trace.digest(),
         "objects": {
             "pushed": pushed,
             "acknowledged": sum(1 for fate in fates if fate.acknowledged),
@@ -45,21 +46,21 @@ def report_of(world: World, took_s: float) -> Report:
         "settles_refused": counts.get("settles refused", 0),
         "transfers": counts.get("transfers", 0),
         "transfers_per_object": round(counts.get("transfers", 0) / max(1, pushed), 3),
-        "returns": world.invariants.moves.returns,
-        "hops": {str(hops): count for hops, count in sorted(world.invariants.moves.hops.items())},
+        "returns": moves.returns,
+        "hops": {str(hops): count for hops, count in sorted(moves.hops.items())},
         "interest_changes": figures.interest_changes,
         "interest_messages": figures.interest_updates,
         "interest_messages_per_change": round(
             figures.interest_updates / max(1, figures.interest_changes), 2
         ),
         "drain_s": round(figures.drained_at - figures.fault_free_from, 3),
-        "faults_struck": dict(sorted(world.faults.struck.items())),
-        "brain_events": world.turns,
+        "faults_struck": dict(sorted(simulation.faults.struck.items())),
+        "brain_events": simulation.turns,
         "events": events,
         "checks": "all at every event" if settings.every else "sampled",
         "took_s": round(took_s, 3),
         "events_per_s": round(events / max(took_s, 1e-9)),
-        "brain_events_per_s": round(world.turns / max(took_s, 1e-9)),
+        "brain_events_per_s": round(simulation.turns / max(took_s, 1e-9)),
     }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.simulation.ledger import InvariantBroken
-from trionode.simulation.world import World
+from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +40,12 @@ class Break:
 
 def broken_run(settings: Settings) -> Break | None:
     """Run; None if nothing breaks."""
-    world = World(attrs.evolve(settings, keep_trace=LINES_KEPT))
+    simulation = Simulation(attrs.evolve(settings, keep_trace=LINES_KEPT))
     try:
-        world.run()
+        simulation.run()
     except Exception as error:  # noqa: BLE001  # whatever a brain raises is what is looked for
         id_ = getattr(error, "object_id", 0)
-        return Break(settings, error, world.turns, world.trace.tail(id_))
+        return Break(settings, error, simulation.turns, simulation.trace.tail(id_))
     return None
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from trionode.routing.model import Shape
 from trionode.simulation.cells import GIVING, Cells, FrameTable
-from trionode.simulation.ledger import InvariantBroken
+from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

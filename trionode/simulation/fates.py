@@ -1,0 +1,51 @@
+"""What became of one object, as the ledger sees it; and how a checker says that it objects."""
+
+from __future__ import annotations
+
+import attrs
+
+
+class InvariantBroken(Exception):  # noqa: N818  # says what happened
+    """An invariant of design section 5 does not hold; `object_id` is the object concerned, or 0."""
+
+    def __init__(self, name: str, text: str, object_id: int = 0) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
+        self.object_id = object_id
+
+
+@attrs.define(eq=False)
+class Fate:
+    """What became of one object.
+
+    `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
+    `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
+    delivery must carry. `contents` are what its payload may be, by version; the last is current.
+    `destroyed` says with what a copy of it was lost beyond what a node can prevent, `lost` that it
+    was the last one.
+    """
+
+    type: str
+    contents: list[bytes]
+    acknowledged: bool = False
+    holders: list[int] = attrs.field(factory=list)
+    deliveries: int = 0
+    settled: int = 0
+    expired: bool = False
+    dead: bool = False
+    destroyed: str = ""
+    lost: str = ""
+    attempt: int = 1
+    deadline: float | None = None
+    excuses: list[str] = attrs.field(factory=list)
+
+    def excuse(self, reason: str) -> None:
+        """Allow a duplicate from now on."""
+        if reason not in self.excuses:
+            self.excuses.append(reason)
+
+    @property
+    def over(self) -> bool:
+        """Whether custody of it has come to an end that a user may see."""
+        return bool(self.settled or self.expired or self.lost)
