@@ -216,3 +216,34 @@ def test_an_address_where_nobody_listens_is_named_with_what_to_look_at():
         assert f"{address}: nobody listens there; is the node running, and the port right?" in said
     waited = trionode("ping", "--wait", "0.3", "--node", one)
     assert f"{one}: nobody listens there" in failure(waited)
+
+
+def test_a_push_says_its_delay_deadline_priority_and_keys(node, kind):
+    asked = ("--delay", "3600", "--deadline", "7200", "--priority", "9", "--ordering-key", "o")
+    pushed = trionode("push", kind, "1", "-2", *asked, "--node", node.address)
+    assert pushed.returncode == 0, pushed.stderr
+    assert len(ids(pushed.stdout)) == 2
+    assert count(status_of(node), kind, "delayed") == 2
+    one = trionode("push", kind, "--key", "k", "--node", node.address, stdin=b"1\n\n")
+    assert len(ids(one.stdout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--priority", "10"), "10 is not in the range 0<=x<=9"),
+        (("--delay", "-1"), "-1.0 is not in the range"),
+        (("--delay", "5", "--deadline", "2"), "deadline lies before"),
+        (("--keep-expired",), "give one"),
+        (("--key", ""), "key has 1 to 256 bytes"),
+        (("--key", "k"), "--key names one object"),
+    ],
+)
+def test_options_of_a_push_that_cannot_be_are_wrong_usage(options, words):
+    assert words in failure(trionode("push", "A", "1", "2", *options), 2)
+
+
+def test_a_second_line_with_the_same_key_ends_the_push(node, kind):
+    pushed = trionode("push", kind, "--key", "k", "--node", node.address, stdin=b"1\n2\n")
+    assert "line 2: --key names one object" in failure(pushed)
+    assert len(ids(pushed.stdout)) == 1

@@ -210,3 +210,36 @@ async def test_a_stream_that_is_reset_right_after_its_hello_leaves_nothing(autoj
                 await part.serve(LostCall())
         assert (len(node._producing), len(node._consuming)) == (before, 0)
         assert node.context.engine.brain.context.subscriptions.streams == {}
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ({"priority": 10}, "priority 10"),
+        ({"priority": -1}, "priority -1"),
+        ({"key": ""}, "key has 0 bytes"),
+        ({"key": "ü" * 129}, "key has 258 bytes"),
+        ({"ordering_key": "x" * 257}, "ordering_key has 257 bytes"),
+    ],
+)
+async def test_properties_out_of_bounds_refuse_their_object_alone_with_a_hint(
+    autojump_clock, details, words
+):
+    async with mesh(1) as nodes, frame_client(nodes[0]) as client:
+        producer = await client.producer()
+        producer.say(pushed(1, b"a", b"b", b"c", details={1: details}))
+        assert (await producer.hear(frames.Pushed)).sequences == [(1, 1)]
+        refused = await producer.hear(frames.PushRefused)
+        assert (refused.first, refused.status) == (2, Status.INVALID_ARGUMENT)
+        assert words in refused.message
+        assert refused.hint
+        assert (await producer.hear(frames.Pushed)).sequences == [(3, 1)]
+
+
+async def test_properties_of_another_type_end_the_stream(autojump_clock):
+    async with mesh(1) as nodes, frame_client(nodes[0]) as client:
+        for wrong in ({"priority": "5"}, {"key": 5}, {"keep_expired": 1}, {"ordering_key": b"x"}):
+            producer = await client.producer()
+            producer.say(pushed(1, b"a", details={0: wrong}))
+            with pytest.raises(Refused, match="must be"):
+                await producer.hear(frames.Pushed)

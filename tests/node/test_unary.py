@@ -111,3 +111,26 @@ async def test_a_definition_is_answered_once_it_is_in_the_store(autojump_clock):
         assert [each.fingerprint for each in batch.definitions] == [reply.fingerprint]
         assert await client.ask(frames.DEFINE, asked, frames.DefineReply) == reply
         assert len(store.batches) == 1
+
+
+async def test_a_unary_push_says_properties_and_they_are_checked(autojump_clock):
+    async with mesh(1) as nodes, frame_client(nodes[0]) as client:
+        asked = frames.PushRequest(
+            "A", b"x", "raw", delay_ms=5000, deadline_ms=9000, keep_expired=True, priority=2,
+            key="k", ordering_key="o",
+        )  # fmt: skip
+        await client.ask(frames.PUSH, asked, frames.PushReply)
+        (item,) = nodes[0].node.context.engine.brain.context.custody.objects.values()
+        now = trio.current_time()
+        assert item.details == {
+            "due": pytest.approx(now + 5, abs=0.5),
+            "deadline": pytest.approx(now + 9, abs=0.5),
+            "keep_expired": True,
+            "priority": 2,
+            "key": "k",
+            "ordering_key": "o",
+        }
+        with pytest.raises(Refused, match="priority 12"):
+            await client.ask(
+                frames.PUSH, frames.PushRequest("A", b"x", "raw", priority=12), frames.PushReply
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -20,18 +21,24 @@ from trionode.cli.root import Failed
 from trionode.cli.running import run
 from trionode.errors import Error
 from trionode.ids import format_id
+from trionode.wire.frames import PRIORITY_MAX, PRIORITY_USUAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from typing import Unpack
 
     from trionode.client import Pusher, Receipt
+    from trionode.client.properties import PushOptions
 
 UNPRINTED_MAX = 4096
 """How many pushes may wait for their ids to be printed; the pusher's window is the other bound."""
+SECONDS = click.FloatRange(min=0.0, max=1e9)
+ONE_KEY = "--key names one object; push the others with keys of their own"
 _EPILOG = """\b
 Examples:
   trionode push Order '{"number": "o-1", "total": "99.50"}'
   trionode push Reading -5 21.5
+  trionode push Mail '{"to": "a@example.org"}' --delay 60 --key welcome-17
   trionode push Order --node 10.0.0.1:7400,10.0.0.2:7400 < orders.jsonl
 
 \b
@@ -46,16 +53,53 @@ line, some that follow may have been taken, and the message says how many.
 @click.command(epilog=_EPILOG, context_settings={"ignore_unknown_options": True})
 @click.argument("type_name", metavar="TYPE")
 @click.argument("documents", metavar="[JSON]...", nargs=-1, type=click.UNPROCESSED)
+@click.option("--delay", "delay_s", type=SECONDS, metavar="S", help="Deliver S seconds from now.")
+@click.option(
+    "--deadline", "deadline_s", type=SECONDS, metavar="S", help="Drop what is left S seconds on."
+)
+@click.option("--keep-expired", is_flag=True, help="Keep what its deadline ends as a dead letter.")
+@click.option(
+    "--priority",
+    type=click.IntRange(0, PRIORITY_MAX),
+    help=f"Within the type the higher ones go first; {PRIORITY_USUAL} is usual.",
+)
+@click.option("--key", help="Of one object: a push that repeats it stores nothing new.")
+@click.option("--ordering-key", help="Process these objects one after another.")
 @node_option
-def command(type_name: str, documents: tuple[str, ...], node: tuple[str, ...]) -> None:
+def command(
+    type_name: str,
+    documents: tuple[str, ...],
+    node: tuple[str, ...],
+    delay_s: float | None,
+    deadline_s: float | None,
+    **rest: Unpack[PushOptions],
+) -> None:
     """Push each JSON argument, or each line of stdin when there is none."""
     if type_name.startswith("-"):
         raise click.NoSuchOption(type_name.partition("=")[0])
     payloads = [_argument(text) for text in documents]
+    options: PushOptions = {**rest, "delay": delay_s, "deadline": _duration(deadline_s)}
+    _check_options(options, len(payloads))
     if payloads:
-        run(_push_arguments, node, type_name, payloads)
+        run(_push_arguments, node, type_name, payloads, options)
     else:
-        run(_push_stdin, node, type_name)
+        run(_push_stdin, node, type_name, options)
+
+
+def _duration(seconds: float | None) -> dt.timedelta | None:
+    return None if seconds is None else dt.timedelta(seconds=seconds)
+
+
+def _check_options(options: PushOptions, count: int) -> None:
+    """Find a wrong use before anything is pushed."""
+    from trionode.client.properties import properties_of  # noqa: PLC0415  # it brings in the codecs
+
+    try:
+        properties_of(0.0, options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if options.get("key") is not None and count > 1:
+        raise click.UsageError(ONE_KEY)
 
 
 def _argument(text: str) -> bytes:
@@ -70,17 +114,19 @@ def _argument(text: str) -> bytes:
     return payload
 
 
-async def _push_arguments(node: tuple[str, ...], type_name: str, payloads: list[bytes]) -> None:
-    async with _pushing(node, type_name) as pushing:
+async def _push_arguments(
+    node: tuple[str, ...], type_name: str, payloads: list[bytes], options: PushOptions
+) -> None:
+    async with _pushing(node, type_name, options) as pushing:
         for position, payload in enumerate(payloads, 1):
             await pushing.push(f"object {position}", payload)
 
 
-async def _push_stdin(node: tuple[str, ...], type_name: str) -> None:
+async def _push_stdin(node: tuple[str, ...], type_name: str, options: PushOptions) -> None:
     if os.isatty(STDIN):
         click.echo("one JSON document a line; Ctrl-D ends", err=True)
     with progress("pushing", _size_of_file(STDIN), prints=True) as advance:
-        async with _pushing(node, type_name) as pushing:
+        async with _pushing(node, type_name, options) as pushing:
             number = 0
             async for lines, _ in read_lines():
                 for line in lines:
@@ -96,7 +142,9 @@ def _size_of_file(fd: int) -> int | None:
 
 
 @contextlib.asynccontextmanager
-async def _pushing(node: tuple[str, ...], type_name: str) -> AsyncIterator[_Pushing]:
+async def _pushing(
+    node: tuple[str, ...], type_name: str, options: PushOptions
+) -> AsyncIterator[_Pushing]:
     """A block that pushes; at its end every id has been printed."""
     async with (
         trionode.connect(*node) as client,
@@ -104,7 +152,7 @@ async def _pushing(node: tuple[str, ...], type_name: str) -> AsyncIterator[_Push
         # Inside the pusher, which would else be the first to tell of a failure, without its line.
         trio.open_nursery() as nursery,
     ):
-        pushing = _Pushing(pusher)
+        pushing = _Pushing(pusher, options)
         nursery.start_soon(pushing.print_ids, name="ids")
         yield pushing
         pushing.end()
@@ -122,8 +170,10 @@ class _Sent:
 class _Pushing:
     """Pushes one object after the other, and prints their ids."""
 
-    def __init__(self, pusher: Pusher) -> None:
+    def __init__(self, pusher: Pusher, options: PushOptions) -> None:
         self._pusher = pusher
+        self._options = options
+        self._pushed = 0
         self._sent, self._unprinted = trio.open_memory_channel[_Sent](UNPRINTED_MAX)
         self._on_their_way = 0
         self._failed = False
@@ -133,8 +183,11 @@ class _Pushing:
         if self._failed:
             await trio.sleep_forever()
         self._on_their_way += 1
+        self._pushed += 1
+        if self._pushed > 1 and self._options.get("key") is not None:
+            await self._stop(where, ONE_KEY)
         try:
-            receipt = await self._pusher.send(payload, encoding="json")
+            receipt = await self._pusher.send(payload, encoding="json", **self._options)
         except trionode.PushFailed as error:
             # So many have failed that no more are taken; the first of them is told with its place.
             await self._stop(where, str(error))

@@ -7,6 +7,7 @@ here beside them moves frames and wakes tasks.
 from trionode.client.client import Client, ClientStatistics
 from trionode.client.connecting import connect
 from trionode.client.deliveries import Deliveries, Delivery
+from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
 from trionode.client.types import object_type
 from trionode.client.values import schema_of
@@ -17,6 +18,7 @@ __all__ = [
     "Deliveries",
     "Delivery",
     "PushFailed",
+    "PushOptions",
     "Pusher",
     "Receipt",
     "connect",

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
+import trio
 
 from trionode.client.deliveries import Deliveries
 from trionode.client.producer_core import Shape
+from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
 from trionode.client.types import type_name_of
 from trionode.client.values import is_class, payload_of, schema_of
@@ -16,11 +18,13 @@ from trionode.wire import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     from trionode.client.connector import Connector
     from trionode.client.consuming import Consuming
     from trionode.client.definitions import Definitions
     from trionode.client.producing import Producing
+    from trionode.client.properties import PushOptions
     from trionode.ids import ObjectId
     from trionode.schema.definition import Definition
 
@@ -86,6 +90,7 @@ class Client:
         *,
         type: str | None = None,  # noqa: A002  # the word that people look for
         encoding: str | None = None,
+        **options: Unpack[PushOptions],
     ) -> str:
         """Push an object; returns its id once a node has custody of it.
 
@@ -98,18 +103,22 @@ class Client:
             type: the type's name; of an object, that of its class when none is given.
             encoding: of bytes that are encoded already: `json` or `raw`; they travel verbatim.
                 Without it bytes are `raw`.
+            options: `delay` in seconds or `not_before`, `deadline` with `keep_expired`, `priority`,
+                `key`, `ordering_key`; see `PushOptions`.
 
         Raises:
             Refused: the node does not take it; INVALID_ARGUMENT: it does not fit its type.
             ConnectionLost: the client was left first, or reconnecting was given up.
             EncodeError: the object has no form in JSON.
+            ValueError: an option has a value that it cannot have.
         """
+        details = properties_of(trio.current_time(), options) if options else None
         prepared = self._prepare(value, type, encoding)
         if prepared is None:
             await self._definitions.define(value.__class__, type)
             prepared = self._prepare(value, type, encoding)
             assert prepared is not None
-        push = await self._producing.push_one(*prepared)
+        push = await self._producing.push_one(*prepared, details)
         return self._producing.text_id_of(push)
 
     def pusher(

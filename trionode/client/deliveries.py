@@ -10,6 +10,8 @@ from trionode.client.consumer_stream import ACK
 from trionode.client.leases import Lease, LeaseState
 from trionode.client.values import payload_of, value_of
 from trionode.errors import DecodeError, LeaseLost
+from trionode.ids import parse_id
+from trionode.wire.frames import PRIORITY_USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +81,24 @@ class Delivery(Generic[T]):
     def details(self) -> Mapping[str, Any]:
         """Rare properties of the object, such as `deadline_ms`, `failure` or `history`."""
         return self._lease.details
+
+    @property
+    def priority(self) -> int:
+        """Its priority within its type, 0 to 9."""
+        found: int = self._lease.details.get("priority", PRIORITY_USUAL)
+        return found
+
+    @property
+    def version(self) -> int:
+        """How often it was given content: 1, and one more with each `replace`."""
+        found: int = self._lease.details.get("version", 1)
+        return found
+
+    @property
+    def parent(self) -> ObjectId | None:
+        """The id of the object that was acknowledged with this one as a result, if any was."""
+        found = self._lease.details.get("parent")
+        return None if found is None else parse_id(found)
 
     @property
     def object(self) -> T:

@@ -11,12 +11,14 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from trionode.client.properties import told_at
 from trionode.errors import ProtocolError, Refused, Status
 from trionode.ids import PRODUCER_BYTES, ObjectId, format_id, object_id
 from trionode.wire import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
     from trionode.errors import Error
 
@@ -55,11 +57,18 @@ class PendingPush:
         state: what became of it.
         error: why it failed, if it did.
         owner: whatever the driver wants to find again, such as the waiting task's event.
+        details: its properties, with times on the clock that `next_frames` is told; or None.
     """
 
-    __slots__ = ("error", "owner", "payload", "sequence", "shape", "size_bytes", "state")
+    __slots__ = ("details", "error", "owner", "payload", "sequence", "shape", "size_bytes", "state")
 
-    def __init__(self, shape: Shape, payload: bytes, owner: object = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        payload: bytes,
+        owner: object = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         self.shape = shape
         self.payload = payload
         self.size_bytes = len(payload)
@@ -67,6 +76,7 @@ class PendingPush:
         self.state = PushState.QUEUED
         self.error: Error | None = None
         self.owner = owner
+        self.details = details
 
 
 class ProducerCore:
@@ -95,6 +105,8 @@ class ProducerCore:
         self._last = 0
         self._acknowledged = 0
         self._open = False
+        self._detailed = False
+        """Whether any push ever had properties; most producers never say any."""
         self._on_frame: Mapping[type, Callable[..., list[PendingPush]]] = {
             frames.NodeHello: self._on_hello,
             frames.Pushed: self._on_pushed,
@@ -109,6 +121,8 @@ class ProducerCore:
         if queue is None:
             queue = self._queued[push.shape] = deque()
         queue.append(push)
+        if push.details is not None:
+            self._detailed = True
 
     def withdraw(self, push: PendingPush) -> bool:
         """Forget a push; whether it never left, so that its outcome is known: nothing happened.
@@ -180,11 +194,13 @@ class ProducerCore:
             del self._sent[push.sequence]
             push.payload = b""
 
-    def next_frames(self, limit_bytes: int) -> tuple[list[frames.Push], list[PendingPush]]:
+    def next_frames(
+        self, limit_bytes: int, now: float = 0.0
+    ) -> tuple[list[frames.Push], list[PendingPush]]:
         """Push frames for what waits, up to about so many bytes, and what is too large to be sent.
 
         What waits longest goes first, but objects of one shape go together: order means something
-        only among objects of one type.
+        only among objects of one type. What is left at `now` of delays and deadlines is what goes.
         """
         made: list[frames.Push] = []
         oversized: list[PendingPush] = []
@@ -194,14 +210,14 @@ class ProducerCore:
         room_bytes = limit_bytes
         while self._resend and room_bytes > 0:
             batch = self._take_resent()
-            made.append(self._frame(batch, acknowledged))
+            made.append(self._frame(batch, acknowledged, now))
             room_bytes -= sum([push.size_bytes for push in batch])
         for shape in list(self._queued):
             queue = self._queued[shape]
             while queue and room_bytes > 0:
                 batch = self._take_queued(queue, oversized)
                 if batch:
-                    made.append(self._frame(batch, acknowledged))
+                    made.append(self._frame(batch, acknowledged, now))
                     room_bytes -= sum([push.size_bytes for push in batch])
             if queue:
                 break
@@ -280,14 +296,20 @@ class ProducerCore:
         self._last = sequence
         return batch
 
-    def _frame(self, batch: list[PendingPush], acknowledged: int) -> frames.Push:
+    def _frame(self, batch: list[PendingPush], acknowledged: int, now: float) -> frames.Push:
         first = batch[0]
+        details: dict[int, dict[str, Any]] = {}
+        if self._detailed:
+            for index, push in enumerate(batch):
+                if push.details is not None:
+                    details[index] = told_at(push.details, now)
         return frames.Push(
             type=first.shape.type,
             first=first.sequence,
             payloads=[push.payload for push in batch],
             encoding=first.shape.encoding,
             fingerprint=first.shape.fingerprint,
+            details=details,
             acknowledged=acknowledged,
         )
 

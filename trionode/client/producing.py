@@ -12,7 +12,8 @@ from trionode.wire import frames
 from trionode.wire.codec import MESSAGEPACK, UnknownFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from trionode.client.connector import Connector
     from trionode.client.definitions import Definitions
@@ -59,7 +60,9 @@ class Producing:
         self._core.push(push)
         self._work.set()
 
-    async def push_one(self, shape: Shape, payload: bytes) -> PendingPush:
+    async def push_one(
+        self, shape: Shape, payload: bytes, details: Mapping[str, Any] | None = None
+    ) -> PendingPush:
         """Push and wait for the outcome; a push whose wait is cancelled is not sent again.
 
         Raises:
@@ -67,7 +70,7 @@ class Producing:
             ConnectionLost: the client was left first.
         """
         waiter = _Waiter()
-        push = PendingPush(shape, payload, waiter)
+        push = PendingPush(shape, payload, waiter, details)
         self.push(push)
         try:
             await waiter.known.wait()
@@ -178,7 +181,7 @@ class Producing:
                         call.end_sending()
                         return
                 elif core.has_unsent:
-                    made, oversized = core.next_frames(WRITE_BYTES)
+                    made, oversized = core.next_frames(WRITE_BYTES, trio.current_time())
                     for frame in made:
                         call.send(MESSAGEPACK.encode(frame))
                     self._tell(oversized)

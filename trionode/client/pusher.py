@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from trionode.client.producer_core import PendingPush, PushState, Shape
+from trionode.client.properties import properties_of
 from trionode.errors import ConnectionLost, Error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
     from trionode.client.producing import Producing
+    from trionode.client.properties import PushOptions
     from trionode.ids import ObjectId
 
 WINDOW = 4096
@@ -53,10 +55,17 @@ class Receipt:
 
     __slots__ = ("_event", "_push", "_pusher", "_told", "object")
 
-    def __init__(self, pusher: Pusher, value: Any, shape: Shape, payload: bytes) -> None:
+    def __init__(
+        self,
+        pusher: Pusher,
+        value: Any,
+        shape: Shape,
+        payload: bytes,
+        details: Mapping[str, Any] | None,
+    ) -> None:
         self.object = value
         self._pusher = pusher
-        self._push = PendingPush(shape, payload, self)
+        self._push = PendingPush(shape, payload, self, details)
         self._event: trio.Event | None = None
         self._told = False
 
@@ -171,21 +180,26 @@ class Pusher:
         else:
             self._withdraw()
 
-    async def send(self, value: Any, *, encoding: str | None = None) -> Receipt:
+    async def send(
+        self, value: Any, *, encoding: str | None = None, **options: Unpack[PushOptions]
+    ) -> Receipt:
         """Push an object; returns at once unless the window is full.
 
         Args:
             value: an object, or bytes.
             encoding: of bytes that are encoded already: `json` or `raw`; they travel verbatim.
                 Without it bytes are `raw`.
+            options: those of `Client.push`.
 
         Raises:
             PushFailed: so many pushes have failed that something must be wrong.
             ConnectionLost: the client has been left.
             EncodeError: the object has no form in JSON.
+            ValueError: an option has a value that it cannot have.
         """
         if not self._entered:
             raise RuntimeError("a pusher is used inside its `async with`")
+        details = properties_of(trio.current_time(), options) if options else None
         prepared = self._prepare(value, self._type_name, encoding)
         if prepared is None:
             await self._define(type(value), self._type_name)
@@ -200,7 +214,7 @@ class Pusher:
         if len(self._failed) >= FAILURES_MAX:
             raise self._failure()
         await self._breathe()
-        receipt = Receipt(self, value, shape, payload)
+        receipt = Receipt(self, value, shape, payload, details)
         self._producing.push(receipt.push)
         self._open[receipt] = None
         self._open_bytes += size_bytes

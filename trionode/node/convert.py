@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trionode.ids import OBJECT_ID_BYTES, from_runs, to_runs
+from trionode.node.properties import size_of
 from trionode.routing import effects, events
 from trionode.routing.model import Shape
 from trionode.wire import frames
@@ -35,6 +36,7 @@ NODES_DETAILS = ROUTING_DETAILS | {
     "possibly_duplicate",
     "suspect",
     "version",
+    "parent",
 }
 """What only nodes may say of an object."""
 
@@ -80,11 +82,6 @@ def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details
 
 def _seconds(duration_ms: int) -> float:
     return min(duration_ms, DURATION_MAX_MS) / MS_PER_S
-
-
-def size_of(details: Details) -> int:
-    """About how many bytes properties take in a frame, rather more than less."""
-    return 4 * len(repr(details))
 
 
 def _column(

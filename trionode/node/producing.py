@@ -13,7 +13,7 @@ import trio
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.ids import PRODUCER_BYTES
-from trionode.node import convert
+from trionode.node import convert, properties
 from trionode.node.context import Wire, check_protocol, misplaced
 from trionode.node.room import OBJECT_OVERHEAD_BYTES, Room
 from trionode.routing import effects
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 PUSH_OBJECTS_MAX = 65_536
 """Objects of one push: each costs the node work before anybody else has a turn."""
-
-
-DETAILS_BYTES_MAX = 16_384
-"""Properties of one object beside its payload: a frame has to hold those of a whole batch."""
 
 
 class ProducerStream:
@@ -182,9 +178,10 @@ class Producing:
         if max(map(len, payloads)) > limit_bytes:
             index = next(i for i, payload in enumerate(payloads) if len(payload) > limit_bytes)
             found = _earlier(found, index, too_large(len(payloads[index]), limit_bytes))
-        for index, details in sorted(frame.details.items()):
-            if convert.size_of(details) > DETAILS_BYTES_MAX and 0 <= index - start < len(payloads):
-                found = _earlier(found, index - start, _TOO_MUCH_BESIDE)
+        if frame.details:
+            bad = properties.first_bad(frame.details, start, len(payloads))
+            if bad is not None:
+                found = _earlier(found, *bad)
         return found
 
     # --- room -------------------------------------------------------------------------------------
@@ -251,13 +248,6 @@ def too_large(size_bytes: int, limit_bytes: int) -> Refused:
         f"an object of {size_bytes} bytes; this node takes at most {limit_bytes}",
         "keep large content elsewhere and push a reference, or raise limits.max_object_bytes",
     )
-
-
-_TOO_MUCH_BESIDE = Refused(
-    Status.INVALID_ARGUMENT,
-    f"the properties of an object take more than {DETAILS_BYTES_MAX} bytes",
-    "put what is large into the object",
-)
 
 
 def _earlier(

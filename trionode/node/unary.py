@@ -13,6 +13,7 @@ from trionode.ids import format_id, object_id
 from trionode.net.serving import Route
 from trionode.node.context import Wire, check_protocol
 from trionode.node.producing import ProducerStream
+from trionode.node.properties import asked_for
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class OwnProducer(ProducerStream):
                 [request.payload],
                 request.encoding,
                 request.fingerprint,
-                acknowledged=acknowledged,
+                asked_for(request),
+                acknowledged,
             )
         finally:
             del self._waiting[sequence]

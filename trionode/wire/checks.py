@@ -91,7 +91,11 @@ def _never(value: Any) -> bool:  # noqa: ARG001  # one signature for all checker
 _DETAILS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "deadline_ms": (_unsigned, "a number of milliseconds"),
     "delay_ms": (_unsigned, "a number of milliseconds"),
+    "keep_expired": (_flag, "a boolean"),
     "priority": (_integer, "an integer"),
+    "key": (_text, "a text"),
+    "ordering_key": (_text, "a text"),
+    "parent": (_text, "a text"),
     "path": (_texts, "a list of node ids"),
     "hops": (_unsigned, "a count"),
     "history": (_list, "a list"),

@@ -39,10 +39,18 @@ Payloads: TypeAlias = Annotated[list[bytes], "payloads"]
 Details: TypeAlias = Annotated[dict[int, dict[str, Any]], "details"]
 """Rare properties of single objects of a batch: index in the batch -> property -> value.
 
-Known properties: `deadline_ms` and `delay_ms` (remaining), `priority`, `path` (node ids that had
-custody), `hops`, `history`, `dead` (why it is a dead letter), `parent`, `trace`,
-`possibly_duplicate`, `failure` (last error text). Unknown ones are kept and travel on.
+Known properties: `deadline_ms` and `delay_ms` (remaining), `keep_expired`, `priority`, `key`,
+`ordering_key`, `path` (node ids that had custody), `hops`, `history`, `dead` (why it is a dead
+letter), `parent` (id in text form), `trace`, `possibly_duplicate`, `failure` (last error text),
+`version`. Unknown ones are kept and travel on.
 """
+
+PRIORITY_MAX = 9
+"""The highest priority; the lowest is 0."""
+PRIORITY_USUAL = 5
+"""That of objects whose producer names none."""
+KEY_BYTES_MAX = 256
+"""The longest key or ordering key, in UTF-8."""
 
 
 # --- hellos -----------------------------------------------------------------------------------
@@ -350,12 +358,21 @@ class Peers:
 
 @attrs.frozen
 class PushRequest:
-    """Push one object; the node makes its id."""
+    """Push one object; the node makes its id.
+
+    The rest are the properties of the object, see `Details`; empty or None: none.
+    """
 
     type: str
     payload: bytes
     encoding: str = "json"
     fingerprint: str = ""
+    delay_ms: int | None = None
+    deadline_ms: int | None = None
+    keep_expired: bool = False
+    priority: int | None = None
+    key: str = ""
+    ordering_key: str = ""
 
 
 @attrs.frozen
