@@ -15,13 +15,15 @@ from hypothesis.stateful import (
 )
 
 from tests.support.books import check_no_interest_left
-from tests.support.model import OPTIONS, Account, Known, Model, Peer, Window
+from tests.support.model import OPTIONS, Account, Known, Model, Peer, Window, wants
 from trionode.ids import object_id
 from trionode.routing import events
 from trionode.routing.effects import RouteUpdate
 from trionode.routing.model import Shape
 
 TYPES = st.sampled_from(["T", "U"])
+KEYS = st.sampled_from(["T", "U", "*"])
+WANTED = st.sampled_from([("T",), ("U",), ("T", "U"), ("*",), (">",), ("T", "*")])
 PEERS = st.sampled_from(["p", "q"])
 PAYLOADS = st.binary(max_size=3)
 CREDITS = st.integers(0, 4)
@@ -87,7 +89,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
 
     # --- consumers -----------------------------------------------------------------------------
 
-    @rule(keys=st.sampled_from([("T",), ("U",), ("T", "U")]), credit=CREDITS, size=BYTES)
+    @rule(keys=WANTED, credit=CREDITS, size=BYTES)
     def come(self, keys, credit: int, size: int) -> None:
         stream = self.handle_()
         self.model.streams.add(stream)
@@ -95,7 +97,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
         self._subscribe(stream, keys, credit, size)
 
     @precondition(lambda self: self.model.streams)
-    @rule(stream=PICKS, keys=st.sampled_from([("T",), ("U",)]), credit=CREDITS, size=BYTES)
+    @rule(stream=PICKS, keys=WANTED, credit=CREDITS, size=BYTES)
     def subscribe_once_more(self, stream: int, keys, credit: int, size: int) -> None:
         self._subscribe(pick(sorted(self.model.streams), stream), keys, credit, size)
 
@@ -244,7 +246,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
         return [peer for peer in self.model.peers.values() if peer.link is not None]
 
     @precondition(lambda self: self.linked())
-    @rule(which=PICKS, key=TYPES, beyond=st.booleans())
+    @rule(which=PICKS, key=KEYS, beyond=st.booleans())
     def peer_tells_interest(self, which: int, key: str, beyond: bool) -> None:
         peer = pick(self.linked(), which)
         peer.epochs += 1
@@ -305,12 +307,13 @@ class BrainBesideAModel(RuleBasedStateMachine):
     @rule(
         which=PICKS,
         type_=TYPES,
+        key=st.sampled_from([None, "*"]),
         held=st.none() | PICKS,
         attempt=st.integers(1, 3),
         version=st.integers(1, 2),
         draining=st.booleans(),
     )
-    def peer_offers(self, which, type_: str, held, attempt, version, draining) -> None:
+    def peer_offers(self, which, type_: str, key, held, attempt, version, draining) -> None:
         """Something new, or a copy of what is here: a fault somewhere has doubled it."""
         model, peer = self.model, pick(self.linked(), which)
         peer.sequence += 1
@@ -318,19 +321,21 @@ class BrainBesideAModel(RuleBasedStateMachine):
         if one is None:
             one = Known(object_id(2 + ord(peer.name), peer.sequence), type_, b"offered")
         size = sum(len(each.payload) for each in model.known.values())
-        wanted = draining or one.type in peer.advertised
+        key = key or one.type
+        assert wants([key], one.type)
+        wanted = draining or key in peer.advertised
         taken = wanted and not model.draining and size < OPTIONS.max_held_bytes
         payload = b"v%d" % version
         if taken:
             self._arrive(one, payload, attempt, version)
         peer.answers[peer.sequence] = () if taken else (0,)
         rare = {0: {"version": version}} if version > 1 else {}
-        self._offer(peer, peer.sequence, one, payload, [attempt], rare, draining)
+        self._offer(peer, peer.sequence, key, one, payload, [attempt], rare, draining)
 
-    def _offer(self, peer, sequence, one, payload, attempts, rare, draining) -> None:
+    def _offer(self, peer, sequence, key, one, payload, attempts, rare, draining) -> None:
         self.model.handle(
             events.OfferCame(
-                peer.link, sequence, one.type, peer.advertised.get(one.type, 0), one.type,
+                peer.link, sequence, key, peer.advertised.get(key, 0), one.type,
                 Shape(), [one.id], [payload], [1.0], attempts, rare, draining,
             )
         )  # fmt: skip
@@ -364,7 +369,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
         told = [(peer, n) for peer in self.linked() for n in peer.answers]
         peer, number = pick(told, which)
         ghost = Known(object_id(77, number), "T", b"never")
-        self._offer(peer, number, ghost, b"never", [1], {}, True)
+        self._offer(peer, number, "T", ghost, b"never", [1], {}, True)
 
     @precondition(lambda self: any(peer.answers for peer in self.linked()))
     @rule(which=PICKS)

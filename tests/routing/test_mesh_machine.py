@@ -25,6 +25,7 @@ NODES = ("a", "b", "m")
 PAIRS = (("a", "b"), ("b", "m"), ("a", "m"))
 TYPES = st.sampled_from(["T", "U"])
 NAMES = st.sampled_from(NODES)
+WANTED = st.sampled_from([("T",), ("U",), ("T", "U"), ("*",), (">",)])
 PICKS = st.integers(0, 30)
 
 
@@ -33,8 +34,13 @@ def pick(things: list, choice: int) -> Any:
 
 
 class MeshUnderFaults(RuleBasedStateMachine):
-    @initialize(busy=st.booleans(), late=st.sets(st.sampled_from(DURABLE)), volatile=st.booleans())
-    def begin(self, busy: bool, late: set[str], volatile: bool) -> None:
+    @initialize(
+        busy=st.booleans(),
+        late=st.sets(st.sampled_from(DURABLE)),
+        volatile=st.booleans(),
+        last=st.sampled_from([("T", "U"), ("*",)]),
+    )
+    def begin(self, busy: bool, late: set[str], volatile: bool, last) -> None:
         """Half of all examples begin with an object on its way from a to b."""
         self.mesh = Mesh(
             *DURABLE,
@@ -48,6 +54,8 @@ class MeshUnderFaults(RuleBasedStateMachine):
             allow_volatile=volatile,
         )
         self.volatile = volatile
+        self.last = last
+        """What the consumers want that settle everything in the end."""
         self.faults = False
         self.pushed: dict[int, str] = {}
         """Every id -> its type."""
@@ -75,7 +83,7 @@ class MeshUnderFaults(RuleBasedStateMachine):
         for id_ in self.mesh[name].push(type_, count=count):
             self.pushed[id_] = type_
 
-    @rule(name=NAMES, keys=st.sampled_from([("T",), ("U",), ("T", "U")]), credit=st.integers(0, 4))
+    @rule(name=NAMES, keys=WANTED, credit=st.integers(0, 4))
     def come(self, name: str, keys, credit: int) -> None:
         self.mesh[name].consumer(*keys, credit=credit)
 
@@ -228,7 +236,7 @@ class MeshUnderFaults(RuleBasedStateMachine):
             consumer.leave()
             del consumer.node.consumers[consumer.handle]
         for name in NODES:
-            mesh[name].consumer("T", "U", credit=2)
+            mesh[name].consumer(*self.last, credit=2)
         for _ in range(60):
             mesh.wait(1.0)
             for consumer, lease in self.leased():

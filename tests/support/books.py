@@ -12,6 +12,7 @@ from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
 from trionode.routing.model import HELD_STATES, State
 from trionode.routing.offers import Offer
 from trionode.routing.subscriptions import Subscription
+from trionode.simulation.books import check_patterns
 
 if TYPE_CHECKING:
     from trionode.routing import Brain
@@ -26,6 +27,7 @@ def check_books(brain: Brain) -> None:
     _check_holders(brain)
     _check_windows(context)
     _check_timers(context)
+    check_patterns(brain)
 
 
 def _check_accounts(context: Context) -> None:
@@ -130,6 +132,7 @@ def check_no_interest_left(brain: Brain) -> None:
     assert interest._gone == {}
     for link in interest.links.values():
         assert (link.advertised, link.give, link.take) == ({}, {}, {})
+    assert brain.context.custody.patterns.open_ones == {}
     unused = [
         name
         for name, table in brain.context.custody.tables.items()

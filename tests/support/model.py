@@ -15,7 +15,7 @@ from trionode.routing import Brain, RoutingOptions, effects, events
 from trionode.routing.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 OPTIONS = RoutingOptions(
     transfer_after_s=1.0,
@@ -26,6 +26,11 @@ OPTIONS = RoutingOptions(
     retry_base_s=1.0,
     max_held_bytes=200,
 )
+
+
+def wants(keys: Iterable[str], type_: str) -> bool:
+    """Whether interest in these keys is interest in a type; all names here have one segment."""
+    return any(key in (type_, "*", ">") for key in keys)
 
 
 @attrs.define(eq=False)
@@ -154,7 +159,7 @@ class Model:
             for each in self.windows
             if (each.stream, each.number) == (effect.stream, effect.subscription)
         )
-        assert effect.type in window.keys
+        assert wants(window.keys, effect.type)
         for item in effect.objects:
             one = self.known[item.id]
             assert one.window is None, "I6: leased twice"
@@ -187,6 +192,7 @@ class Model:
     def _judge_credit(self, peer: Peer, effect: effects.SendOffer) -> None:
         """I3, by what the brain was told."""
         account = peer.told[effect.key]
+        assert wants([effect.key], effect.type)
         assert account.epoch == effect.epoch
         for item in effect.objects:
             assert account.offered < account.limit, "I3: beyond the credit"
@@ -197,7 +203,7 @@ class Model:
             assert not one.dead
             assert self.now >= one.not_before
         if not self.draining:
-            wanting = [each for each in self.windows if effect.type in each.keys]
+            wanting = [each for each in self.windows if wants(each.keys, effect.type)]
             assert not any(map(self.has_room, wanting)), "I3: there is local credit"
 
     def _told(self, effect: effects.SendInterest) -> None:
@@ -303,5 +309,5 @@ class Model:
             return
         for item in self.brain.context.custody.objects.values():
             if item.state == State.READY and not item.suspect:
-                wanting = [each for each in self.windows if item.table.name in each.keys]
+                wanting = [each for each in self.windows if wants(each.keys, item.table.name)]
                 assert not any(map(self.has_room, wanting)), "R1: it waits beside credit"

@@ -330,7 +330,7 @@ class Node:
         interest = self._context.engine.brain.interest
         if not table.counts[State.READY]:
             return False
-        takers = [interest.links[handle] for handle in interest.routes.get(table.name, ())]
+        takers = [interest.links[handle] for _key, handle, _route in interest.ways(table)]
         allow_volatile = self._config.routing.allow_volatile
         return any(link.durable or allow_volatile for link in takers)
 

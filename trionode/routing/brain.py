@@ -206,7 +206,7 @@ class Brain:
                 continue
             table.ready.sweep(table.counts[State.READY])
             if table.unused and self._wanted_nowhere(table, now):
-                del context.custody.tables[name]
+                context.custody.forget(table)
             else:
                 self._rebalancer.plan(table, now)
         if context.leftover:

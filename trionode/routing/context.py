@@ -13,6 +13,8 @@ from trionode.routing.queues import Timers
 from trionode.routing.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trionode.routing.effects import Effect
     from trionode.routing.links import Link
     from trionode.routing.options import RoutingOptions
@@ -54,6 +56,14 @@ class Context:
         for table, group in by_table.items():
             table.ready.put_back(group)
             self.stale_plans[table.name] = None
+
+    def replan(self, tables: Iterable[TypeTable]) -> None:
+        """Have the next tick plan the transfers of these types anew."""
+        self.stale_plans.update([(table.name, None) for table in tables])
+
+    def regrant(self, table: TypeTable) -> None:
+        """Have the next tick grant credit anew for every key that a type belongs to."""
+        self.stale_grants.update([(key, None) for key in table.keys])
 
     def may_give_to(self, link: Link) -> bool:
         """R2: a durable node gives nothing to one of lesser durability, unless that is allowed."""

@@ -17,6 +17,7 @@ from trionode.routing.model import State
 if TYPE_CHECKING:
     from trionode.routing import events
     from trionode.routing.context import Context
+    from trionode.routing.custody import TypeTable
     from trionode.routing.interest import Interest
     from trionode.routing.links import GiveAccount, Link, TakeAccount
 
@@ -38,7 +39,7 @@ class Credit:
         self._interest = interest
         self._turn = 0
         self._starved: dict[str, None] = {}
-        """Keys that nothing was granted for since there was no space."""
+        """Keys that nothing was granted for since there was no space; looked at in each flush."""
 
     # --- as receiver ---------------------------------------------------------------------------
 
@@ -105,9 +106,14 @@ class Credit:
         room_bytes -= sum(each.outstanding_bytes for each in accounts)
         if room <= 0 or room_bytes <= 0:
             hungry = [each for each in hungry if self._interest.leads_on(each.link, key)]
+            if not hungry:
+                return []
             room, room_bytes = self._relay_room(key)
             room -= sum(each.outstanding for each in accounts)
             room_bytes -= sum(each.outstanding_bytes for each in accounts)
+            if room <= 0 and custody.patterns.open_ones:
+                # What takes this room may leave under another key of its type.
+                self._starved[key] = None
         return self._share(hungry, room, room_bytes, now)
 
     def _share(
@@ -135,11 +141,11 @@ class Credit:
 
     def _local_room(self, key: str) -> tuple[int, int]:
         """Objects and bytes of a key that local subscriptions could take, were nothing granted."""
-        table = self._context.custody.tables.get(key)
         demand = self._context.subscriptions.demands.get(key)
-        if demand is None:
+        if demand is None or not demand.free:
             return 0, 0
-        waiting = table.counts[State.READY] if table is not None else 0
+        tables = self._context.custody.patterns.backlog_of(key)
+        waiting = sum([table.counts[State.READY] for table in tables])
         return demand.free - waiting, demand.free_bytes
 
     def _relay_room(self, key: str) -> tuple[int, int]:
@@ -148,9 +154,9 @@ class Credit:
         What does not move on, as dead letters, takes no part of the window.
         """
         options, custody = self._context.options, self._context.custody
-        table = custody.tables.get(key)
         moving = (State.READY, State.LEASED, State.TRANSFERRING)
-        held = sum(table.counts[state] for state in moving) if table is not None else 0
+        tables = custody.patterns.tables_of(key)
+        held = sum([table.counts[state] for table in tables for state in moving])
         unreserved = int(options.max_held_bytes * UNRESERVED) - custody.held_bytes
         return options.relay_window - held, min(RELAY_BYTES, unreserved)
 
@@ -178,13 +184,14 @@ class Credit:
                 account.wished = 0  # the peer has forgotten our wish with the credit it withdrew
             account.limit = limit
             account.byte_limit = byte_limit
-            self._context.stale_plans[key] = None
+            self._context.replan(self._context.custody.patterns.backlog_of(key))
 
-    def wish(self, link: Link, key: str, surplus: int) -> None:
+    def wish(self, link: Link, key: str, table: TypeTable, surplus: int) -> None:
         """Tell a peer how many more objects we would like to offer, when that is news to it."""
         account = link.give.get(key)
         if account is None:
             return
+        surplus = account.set_surplus(table.name, surplus)
         wanted = account.offered + surplus
         if surplus:
             known = account.wished - account.limit >= WISH_AHEAD

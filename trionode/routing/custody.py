@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing.model import TRANSITIONS, HeldObject, State, Step
+from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Flow:
 
 @attrs.define(eq=False)
 class TypeTable:
-    """Everything held of one type. Mutated by `Custody` only, but for the last three.
+    """Everything held of one type. Mutated by `Custody` only, but for the last five.
 
-    `local_gone` is when the last local subscription went; `wake` the earliest timer set for
-    planning this type's transfers; `wished` that a peer knows of a backlog.
+    `keys` are its name and the patterns in use that match it; `turn` counts whose turn it is among
+    the subscriptions of several keys. `local_gone` is when the last local subscription went; `wake`
+    the earliest timer set for planning this type's transfers; `wished` that a peer knows of a
+    backlog.
     """
 
     name: str
@@ -52,6 +55,10 @@ class TypeTable:
     flows: dict[str, Flow] = attrs.field(
         factory=lambda: {name: Flow() for name in (*FLOWS_IN, *FLOWS_OUT)}
     )
+    keys: tuple[str, ...] = attrs.field(
+        default=attrs.Factory(lambda self: (self.name,), takes_self=True)
+    )
+    turn: int = 0
     local_gone: float = NEVER
     wake: float = float("inf")
     wished: bool = False
@@ -73,6 +80,7 @@ class Custody:
     def __init__(self) -> None:
         self.objects: dict[int, HeldObject] = {}
         self.tables: dict[str, TypeTable] = {}
+        self.patterns = Patterns(self.tables)
         self.held_bytes = 0
 
     def table(self, name: str) -> TypeTable:
@@ -80,7 +88,13 @@ class Custody:
         table = self.tables.get(name)
         if table is None:
             table = self.tables[name] = TypeTable(name)
+            self.patterns.came(table)
         return table
+
+    def forget(self, table: TypeTable) -> None:
+        """Remember a type no longer of which nothing ever was here."""
+        del self.tables[table.name]
+        self.patterns.went(table)
 
     def admit(self, table: TypeTable, objects: list[HeldObject], door: str) -> None:
         """Take custody of objects in the state they are in; ready ones join the queue's back.

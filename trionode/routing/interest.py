@@ -19,6 +19,7 @@ from trionode.routing.links import GiveAccount, Link, TakeAccount
 if TYPE_CHECKING:
     from trionode.routing import events
     from trionode.routing.context import Context
+    from trionode.routing.custody import TypeTable
     from trionode.routing.effects import Handle, RouteUpdate
 
 
@@ -40,7 +41,7 @@ class Route:
         return self.path[-1]
 
 
-_NO_ROUTES: dict[int, Route] = {}
+_NO_ROUTES: dict[Handle, Route] = {}
 
 
 class Interest:
@@ -54,6 +55,14 @@ class Interest:
         self._versions = 0
         self._epochs = 0
         self._gone: dict[str, tuple[str, int, int]] = {}
+
+    def ways(self, table: TypeTable) -> list[tuple[str, Handle, Route]]:
+        """The routes of a type, by each key that it belongs to."""
+        return [
+            (key, handle, route)
+            for key in table.keys
+            for handle, route in self.routes.get(key, _NO_ROUTES).items()
+        ]
 
     # --- what others told ----------------------------------------------------------------------
 
@@ -101,9 +110,10 @@ class Interest:
                 self._purge(key, update.origin, update.incarnation, update.version)
             return
         self._purge(key, path[-1], update.incarnation - 1, VERSIONS_END)
-        self.routes.setdefault(key, {})[link.handle] = Route(
-            path, update.incarnation, update.version
-        )
+        if key not in self.routes:
+            self.routes[key] = {}
+            self._context.custody.patterns.open(key)
+        self.routes[key][link.handle] = Route(path, update.incarnation, update.version)
         account = link.give.get(key)
         if account is None or account.epoch != update.epoch:
             link.give[key] = GiveAccount(update.epoch)
@@ -122,17 +132,18 @@ class Interest:
         if routes is None or handle not in routes:
             return
         del routes[handle]
-        if not routes:
-            del self.routes[key]
         link = self.links.get(handle)
         if link is not None:
             link.give.pop(key, None)
         self._changed(key)
+        if not routes:
+            del self.routes[key]
+            self._context.custody.patterns.close(key)
 
     def _changed(self, key: str) -> None:
         context = self._context
         context.stale_interest[key] = None
-        context.stale_plans[key] = None
+        context.replan(context.custody.patterns.tables_of(key))
         context.stale_grants[key] = None
 
     # --- what we tell --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trionode.routing import effects
 from trionode.routing.model import HeldObject, Shape, State, Step, jitter
+from trionode.routing.patterns import is_pattern
 from trionode.routing.subscriptions import ConsumerStream, Subscription
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ class Leases:
     def match(self, table: TypeTable) -> None:
         """R1: lease ready objects of a type to local subscriptions, a fair share to each."""
         context = self._context
-        demand = context.subscriptions.demands.get(table.name)
+        demand = context.subscriptions.line(table)
         counts = table.counts
         if demand is not None and not context.draining:
             turns = passed = 0  # left in this round of the line; in vain since the last lease
             while counts[State.READY] and (subscription := demand.next()) is not None:
-                turns = turns or len(demand.available)
+                turns = turns or demand.turns
                 share = min(-(-counts[State.READY] // turns), subscription.free)
                 turns -= 1
                 suspects = 0 if subscription.stream.suspects else 1
@@ -62,10 +63,11 @@ class Leases:
                     passed = 0
                     continue
                 passed += 1  # only suspects are left, and this stream has one
-                if passed >= len(demand.available):
+                if passed >= demand.turns:
                     break
         if counts[State.READY] or table.wished:
             context.stale_plans[table.name] = None
+            context.custody.patterns.wait(table)
 
     def _lease(self, batch: list[HeldObject], subscription: Subscription) -> None:
         context = self._context
@@ -111,6 +113,8 @@ class Leases:
         if subscription is None:
             fresh = context.subscriptions.open(stream, event.subscription, event.keys)
             context.stale_interest.update(dict.fromkeys(fresh))
+            for key in fresh:
+                context.custody.patterns.open(key)
             subscription = stream.subscriptions[event.subscription]
         subscription.credit = event.credit
         subscription.credit_bytes = event.credit_bytes
@@ -144,10 +148,7 @@ class Leases:
         for subscription in subscriptions:
             others.pop(subscription, None)
             for key in context.subscriptions.close(subscription):
-                context.stale_interest[key] = None
-                table = context.custody.table(key)
-                table.local_gone = now
-                context.timers.set(now + context.options.transfer_after_s, "plan", table)
+                self._local_gone(key, now)
             for demand in subscription.demands:
                 context.stale_grants[demand.key] = None
         self._count_failure(counted, "its consumer died while processing it")
@@ -161,6 +162,19 @@ class Leases:
         for table in {item.table.name: item.table for item in returned}.values():
             self.match(table)
         self._credit_freed(list(others))
+
+    def _local_gone(self, key: str, now: float) -> None:
+        """Nobody here wants a key any more; its types' objects stay for a while (R2).
+
+        A type that is first met after the last subscription for a pattern went has none to keep.
+        """
+        context = self._context
+        context.stale_interest[key] = None
+        patterns = context.custody.patterns
+        for table in patterns.tables_of(key) if is_pattern(key) else (context.custody.table(key),):
+            table.local_gone = now
+            context.timers.set(now + context.options.transfer_after_s, "plan", table)
+        patterns.close(key)
 
     # --- settling ------------------------------------------------------------------------------
 
@@ -272,8 +286,8 @@ class Leases:
             assert isinstance(item.holder, Subscription)
             lost.setdefault(item.holder.stream.handle, []).append((item.id, item.attempt))
         subscriptions = self._release(leased)
-        for item in items:
-            context.stale_grants[item.table.name] = None
+        for table in dict.fromkeys([item.table for item in items]):
+            context.regrant(table)
         ids = context.custody.remove(items, Step.EXPIRE, "expired")
         context.out.append(effects.Forget(ids))
         for stream, leases in lost.items():
@@ -305,8 +319,20 @@ class Leases:
             for demand in subscription.demands:
                 context.stale_grants[demand.key] = None
                 table = context.custody.tables.get(demand.key)
-                if table is not None and table.counts[State.READY]:
+                if table is None:
+                    self._credit_freed_by_pattern(subscription, demand.key)
+                elif table.counts[State.READY]:
                     self.match(table)
+
+    def _credit_freed_by_pattern(self, subscription: Subscription, key: str) -> None:
+        """Lease what waits of the types that belong to a pattern, while there is credit."""
+        pattern = self._context.custody.patterns.open_ones.get(key)
+        if pattern is None or not pattern.waiting or not subscription.free:
+            return
+        for table in pattern.backlog():
+            self.match(table)
+            if not subscription.free:
+                break
 
     def _count_failure(self, items: list[HeldObject], text: str) -> None:
         """Count an attempt of each; those that used up theirs become dead letters."""

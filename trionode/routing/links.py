@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class GiveAccount:
     """As giver, per link and key: what we offered and what the peer accepts, since `epoch` began.
 
-    `wished` is the last count up to which we told the peer that we would like to offer.
+    `wished` is the last count up to which we told the peer that we would like to offer; `surplus`
+    what waits for more credit, by type, `surplus_sum` of all types that belong to the key.
     """
 
     epoch: int
@@ -23,6 +24,15 @@ class GiveAccount:
     limit: int = 0
     byte_limit: int = 0
     wished: int = 0
+    surplus: dict[str, int] = attrs.field(factory=dict)
+    surplus_sum: int = 0
+
+    def set_surplus(self, type_: str, count: int) -> int:
+        """Note how many more objects of a type could be offered; returns how many of all types."""
+        self.surplus_sum += count - self.surplus.pop(type_, 0)
+        if count:
+            self.surplus[type_] = count
+        return self.surplus_sum
 
     @property
     def credit(self) -> int:

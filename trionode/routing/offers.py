@@ -108,7 +108,7 @@ class Givings:
         ids = context.custody.remove(given, Step.GIVE, "transferred")
         if ids:
             context.out.append(effects.Forget(ids))
-            context.stale_grants[given[0].table.name] = None
+            context.regrant(given[0].table)
         self._forget(offer)
         if event.known:
             self._close(link.handle, number)

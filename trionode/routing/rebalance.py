@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from trionode.routing.custody import NEVER
 from trionode.routing.model import HeldObject, Shape, State
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from trionode.routing.credit import Credit
     from trionode.routing.custody import TypeTable
     from trionode.routing.interest import Interest
-    from trionode.routing.links import Link
+    from trionode.routing.links import GiveAccount, Link
     from trionode.routing.offers import Givings
 
 SCAN_MAX = 1024
@@ -49,28 +51,37 @@ class Rebalancer:
     def plan(self, table: TypeTable, now: float) -> None:
         """Offer what may be offered of one type now, and tell peers what more there is."""
         context = self._context
-        routes = self._interest.routes.get(table.name)
-        if not routes:
+        lanes = self._lanes(table)
+        if not lanes:
             table.wished = False
             return
-        links = [self._interest.links[handle] for handle in routes]
-        links = [link for link in links if self._context.may_give_to(link)]
-        links.sort(key=lambda link: (len(routes[link.handle].path), link.peer))
-        demand = context.subscriptions.demands.get(table.name)
-        local = demand is not None and not context.draining
-        surplus: dict[Link, int] = dict.fromkeys(links, 0)
-        if table.counts[State.READY] and not (local and demand is not None and demand.free):
-            deal = Deal(links, table)
-            self._deal(deal, now, overflow=local)
-            surplus = deal.surplus
-            for link in links:
-                self._give(link, table.name, deal.batches[link])
-        for link in links:
-            self._credit.wish(link, table.name, surplus[link])
-        table.wished = any(surplus.values())
+        demand = None if context.draining else context.subscriptions.line(table)
+        if table.counts[State.READY] and not (demand is not None and demand.free):
+            deal = Deal(lanes, table)
+            self._deal(deal, now, overflow=demand is not None)
+            for lane in lanes:
+                self._give(lane)
+        for lane in lanes:
+            self._credit.wish(lane.link, lane.key, table, lane.surplus)
+        table.wished = any(lane.surplus for lane in lanes)
+
+    def _lanes(self, table: TypeTable) -> list[Lane]:
+        """The ways that objects of a type may take from here, the best first."""
+        interest = self._interest
+        ways = [
+            (len(route.path), link.peer, key, link)
+            for key, handle, route in interest.ways(table)
+            if self._context.may_give_to(link := interest.links[handle])
+        ]
+        ways.sort(key=lambda way: way[:3])
+        return [
+            Lane(link, key, account)
+            for _hops, _peer, key, link in ways
+            if (account := link.give.get(key)) is not None
+        ]
 
     def _deal(self, deal: Deal, now: float, *, overflow: bool) -> None:
-        """Deal the front of the queue out to the links, within their credit."""
+        """Deal the front of the queue out to the lanes, within their credit."""
         context, table = self._context, deal.table
         since_gone = table.local_gone + context.options.transfer_after_s
         immediately = NEVER if overflow or context.draining else since_gone
@@ -83,15 +94,15 @@ class Rebalancer:
                 break
             looked += 1
             item = taken[0]
-            allowed_links = deal.links
+            allowed_lanes = deal.lanes
             allowed = item.since + context.backoff_s(item) if overflow else immediately
             if item.details is not None and not overflow:
-                allowed_links, later = self._without_returns(item, deal.links, now)
+                allowed_lanes, later = self._without_returns(item, deal.lanes, now)
                 wake = min(wake, later)
             if allowed > now:
                 wake = min(wake, allowed)
-                allowed_links = []
-            if not deal.deal(item, allowed_links):
+                allowed_lanes = []
+            if not deal.deal(item, allowed_lanes):
                 passed_over.append(item)
         table.ready.put_back(passed_over)
         deal.count_the_rest(table.counts[State.READY] - looked)
@@ -102,25 +113,23 @@ class Rebalancer:
             context.timers.set(wake, "plan", table)
 
     def _without_returns(
-        self, item: HeldObject, links: list[Link], now: float
-    ) -> tuple[list[Link], float]:
-        """R6: the links to which a move now is no hasty return, and when the others are allowed."""
+        self, item: HeldObject, lanes: list[Lane], now: float
+    ) -> tuple[list[Lane], float]:
+        """R6: the lanes by which a move now is no hasty return, and when the others are allowed."""
         context = self._context
         allowed = item.since + context.backoff_s(item)
         if allowed <= now:
-            return links, float("inf")
+            return lanes, float("inf")
         if item.detail("hops", 0) >= context.options.max_hops:
             return [], allowed
         path = item.detail("path", ())
-        forward = [link for link in links if link.peer not in path]
-        return forward, float("inf") if len(forward) == len(links) else allowed
+        forward = [lane for lane in lanes if lane.link.peer not in path]
+        return forward, float("inf") if len(forward) == len(lanes) else allowed
 
-    def _give(self, link: Link, key: str, objects: list[HeldObject]) -> None:
-        account = link.give.get(key)
-        if account is None:
-            return
-        for batch in _batches(objects):
-            self._givings.give(link, key, account.epoch, batch)
+    def _give(self, lane: Lane) -> None:
+        account = lane.account
+        for batch in _batches(lane.batch):
+            self._givings.give(lane.link, lane.key, account.epoch, batch)
             self._credit.spend(account, len(batch), sum(len(item.payload) for item in batch))
 
     # --- leaving -------------------------------------------------------------------------------
@@ -135,8 +144,8 @@ class Rebalancer:
             return
         waiting = self._waiting()
         for table in self._context.custody.tables.values():
-            routes = self._interest.routes.get(table.name, {})
-            for link in sorted(links, key=lambda link: link.handle not in routes):
+            wanting = {handle for _key, handle, _route in self._interest.ways(table)}
+            for link in sorted(links, key=lambda link: link.handle not in wanting):
                 while self._may_open_more(link):
                     batch = self._ready_batch(table)
                     if not batch and table in waiting:
@@ -174,52 +183,61 @@ class Rebalancer:
         return {table: _batches(items) for table, items in found.items()}
 
 
-class Deal:
-    """One plan's hand: what credit the links have left, and what each got.
+@attrs.define(eq=False)
+class Lane:
+    """A link and the key under which objects of a type may be offered on it, in one plan.
 
-    `surplus` ends as how many more objects each link could have been offered with more credit.
+    `credit` and `credit_bytes` are what is left of the account, `batch` is what the lane got,
+    `surplus` how many more objects it could have been given with more credit.
     """
 
-    def __init__(self, links: list[Link], table: TypeTable) -> None:
-        self.links = links
+    link: Link
+    key: str
+    account: GiveAccount
+    credit: int = 0
+    credit_bytes: int = 0
+    batch: list[HeldObject] = attrs.field(factory=list)
+    surplus: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.credit = self.account.credit
+        self.credit_bytes = self.account.byte_limit - self.account.offered_bytes
+
+
+class Deal:
+    """One plan's hand: the lanes in the order of preference, and what credit is left in all."""
+
+    def __init__(self, lanes: list[Lane], table: TypeTable) -> None:
+        self.lanes = lanes
         self.table = table
-        self.batches: dict[Link, list[HeldObject]] = {link: [] for link in links}
-        self.surplus: dict[Link, int] = dict.fromkeys(links, 0)
         self.dealt = 0
-        accounts = {link: account for link in links if (account := link.give.get(table.name))}
-        self._credit = {link: account.credit for link, account in accounts.items()}
-        self._bytes = {
-            link: account.byte_limit - account.offered_bytes for link, account in accounts.items()
-        }
-        self.left = sum(self._credit.values())
-        with_credit = sum(1 for credit in self._credit.values() if credit)
+        self.left = sum(lane.credit for lane in lanes)
+        with_credit = sum(1 for lane in lanes if lane.credit)
         self._share = -(-table.counts[State.READY] // max(1, with_credit))
 
-    def deal(self, item: HeldObject, links: list[Link]) -> bool:
-        """Give an object to the first of `links` with credit, sharing evenly; False: to none."""
-        chosen = None
-        for link in links:
-            if self._credit.get(link, 0) > 0 and (
-                chosen is None or len(self.batches[chosen]) >= self._share
-            ):
-                chosen = link
+    def deal(self, item: HeldObject, lanes: list[Lane]) -> bool:
+        """Give an object to the first of `lanes` with credit, sharing evenly; False: to none."""
+        chosen: Lane | None = None
+        for lane in lanes:
+            if lane.credit > 0 and (chosen is None or len(chosen.batch) >= self._share):
+                chosen = lane
         if chosen is None:
-            for link in links:
-                self.surplus[link] += 1
+            for lane in lanes:
+                lane.surplus += 1
             return False
-        self.batches[chosen].append(item)
+        chosen.batch.append(item)
         self.dealt += 1
-        self._bytes[chosen] -= len(item.payload)
-        spent = 1 if self._bytes[chosen] > 0 else self._credit[chosen]
-        self._credit[chosen] -= spent
+        chosen.credit_bytes -= len(item.payload)
+        spent = 1 if chosen.credit_bytes > 0 else chosen.credit
+        chosen.credit -= spent
         self.left -= spent
         return True
 
     def count_the_rest(self, unseen: int) -> None:
-        """What was not looked at waits as well, for the links that something waits for."""
-        for link in self.links:
-            if self.surplus[link] or self.batches[link]:
-                self.surplus[link] += max(0, unseen)
+        """What was not looked at waits as well, for the lanes that something waits for."""
+        for lane in self.lanes:
+            if lane.surplus or lane.batch:
+                lane.surplus += max(0, unseen)
 
 
 def _batches(objects: list[HeldObject]) -> list[list[HeldObject]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    from trionode.routing.custody import TypeTable
     from trionode.routing.effects import Handle
     from trionode.routing.model import HeldObject
 
@@ -29,6 +30,11 @@ class Demand:
     available: deque[Subscription] = attrs.field(factory=deque)
     free: int = 0
     free_bytes: int = 0
+
+    @property
+    def turns(self) -> int:
+        """How many are in line."""
+        return len(self.available)
 
     def next(self) -> Subscription | None:
         """The subscription whose turn it is; it goes to the back of the line."""
@@ -50,6 +56,43 @@ class Demand:
                 if each.free <= 0:
                     each.lines.discard(self.key)
             self.available = line
+
+
+class Demands:
+    """The demands of several keys that a type belongs to, taken as one line.
+
+    Each subscription in one of the lines has as many turns as any other.
+    """
+
+    def __init__(self, table: TypeTable, demands: list[Demand]) -> None:
+        self._table = table
+        self._demands = demands
+
+    @property
+    def turns(self) -> int:
+        """How many are in line."""
+        return sum([len(each.available) for each in self._demands])
+
+    @property
+    def free(self) -> int:
+        """Objects that all together have credit for."""
+        return sum([each.free for each in self._demands])
+
+    def next(self) -> Subscription | None:
+        """The subscription whose turn it is; it goes to the back of its line."""
+        demands, table = self._demands, self._table
+        table.turn += 1
+        place = table.turn % max(1, self.turns)
+        first = 0
+        for first, demand in enumerate(demands):  # noqa: B007  # which one it was, is used below
+            place -= len(demand.available)
+            if place < 0:
+                break
+        for demand in (*demands[first:], *demands[:first]):
+            subscription = demand.next()
+            if subscription is not None:
+                return subscription
+        return None
 
 
 @attrs.define(eq=False)
@@ -107,6 +150,16 @@ class Subscriptions:
     def __init__(self) -> None:
         self.streams: dict[Handle, ConsumerStream] = {}
         self.demands: dict[str, Demand] = {}
+
+    def line(self, table: TypeTable) -> Demand | Demands | None:
+        """All local subscriptions that want a type; None where there are none."""
+        keys = table.keys
+        if len(keys) == 1:
+            return self.demands.get(table.name)
+        demands = [demand for key in keys if (demand := self.demands.get(key)) is not None]
+        if len(demands) > 1:
+            return Demands(table, demands)
+        return demands[0] if demands else None
 
     def open(self, stream: ConsumerStream, number: int, keys: tuple[str, ...]) -> list[str]:
         """Add a subscription; returns the keys that had no local subscription before."""

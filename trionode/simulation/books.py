@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
 from trionode.routing.model import State
+from trionode.routing.patterns import is_pattern, matches
 from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
@@ -56,6 +57,27 @@ def recount(brain: Brain) -> None:
             raise InvariantBroken("I8", f"{table.name}: {table.counts} in the books, {found} found")
         _check_queue(table)
     _check_windows(brain)
+    check_patterns(brain)
+
+
+def check_patterns(brain: Brain) -> None:
+    """Each type knows the patterns in use that it belongs to, each pattern where objects wait."""
+    context = brain.context
+    custody, patterns = context.custody, context.custody.patterns.open_ones
+    used = {*context.subscriptions.demands, *brain.interest.routes}
+    if {key for key in used if is_pattern(key)} != set(patterns):
+        raise InvariantBroken("I7", f"{list(patterns)} are open, {list(used)} are used")
+    for table in custody.tables.values():
+        belongs = {key for key in patterns if matches(key, table.name)}
+        if table.keys[0] != table.name or set(table.keys[1:]) != belongs:
+            raise InvariantBroken("I8", f"{table.name} goes by {table.keys}, not {belongs}")
+        for key in belongs:
+            if table not in patterns[key].tables:
+                raise InvariantBroken("I8", f"{key} doesn't know of {table.name}")
+            if table.counts[State.READY] and table not in patterns[key].waiting:
+                raise InvariantBroken("I5", f"{key} doesn't know what waits of {table.name}")
+    if any(custody.tables.get(t.name) is not t for p in patterns.values() for t in p.tables):
+        raise InvariantBroken("I7", "a pattern knows of a type that is forgotten")
 
 
 def _check_holder(brain: Brain, item: object) -> None:
@@ -99,7 +121,7 @@ def check_no_interest(brain: Brain) -> None:
     found: list[str] = [*context.subscriptions.demands, *interest.routes]
     for link in interest.links.values():
         found += [*link.advertised, *link.give, *link.take]
-    found += [*context.stale_interest, *context.stale_grants]
+    found += [*context.stale_interest, *context.stale_grants, *context.custody.patterns.open_ones]
     if found:
         raise InvariantBroken("I7", f"{context.node} still has interest in {found[0]}")
 

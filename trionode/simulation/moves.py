@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing import effects, events
+from trionode.routing.patterns import matches
 from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class _Node:
     gone: dict[str, float] = attrs.field(factory=dict)
     """Since when a peer is not linked."""
     journeys: dict[int, Journey] = attrs.field(factory=dict)
+
+
+def wants(key: str, type_: str) -> bool:
+    """Whether interest in a key is interest in a type."""
+    return key == type_ or matches(key, type_)
 
 
 class Moves:
@@ -176,8 +182,9 @@ class Moves:
             raise InvariantBroken("I3", "offered on a link that is down", first.id)
         if not effect.draining:
             self._check_credit(peer, effect, first)
-            demand = context.subscriptions.demands.get(effect.type)
-            if demand is not None and demand.free and not context.draining:
+            demands = context.subscriptions.demands
+            free = sum([each.free for key, each in demands.items() if wants(key, effect.type)])
+            if free and not context.draining:
                 alone = all(item.suspect for item in effect.objects)
                 if not alone:
                     raise InvariantBroken("I3", "offered while a consumer here is free", first.id)
@@ -189,7 +196,7 @@ class Moves:
 
     def _check_credit(self, peer: Peer, effect: effects.SendOffer, first: HeldObject) -> None:
         account = peer.accounts.get(effect.key)
-        if account is None:
+        if account is None or not wants(effect.key, effect.type):
             raise InvariantBroken("I3", "offered to a peer without interest", first.id)
         if account.offered_bytes >= account.byte_limit:
             raise InvariantBroken("I3", "offered beyond the credit in bytes", first.id)
