@@ -60,6 +60,11 @@ FRAMES: list[Frame] = [
     frames.CloseOffers([2], [1]),
     frames.AskOffers(2, 3, [2], [1]),
     frames.Peers(["n2"], ["right"], ["127.0.0.1:7401"]),
+    frames.Question(bytes(16), "explain", b"{}", 16, 3000),
+    frames.Reply(
+        bytes(16), "n1", "left", "127.0.0.1:7400", b"{}", "", ["n2"], ["right"], ["127.0.0.1:7401"]
+    ),
+    frames.RepliesEnd(bytes(16)),
     frames.PushRequest("Order", b"{}"),
     frames.PushReply(format_id(ID)),
     frames.DefineRequest("Order", '{"type":"object"}', force=True),

@@ -21,6 +21,7 @@ producers = st.integers(0, 2**PRODUCER_BITS - 1)
 texts = st.text(max_size=12)
 names = st.from_regex(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,8}){0,2}", fullmatch=True)
 payloads = st.binary(max_size=16)
+searches = st.binary(min_size=16, max_size=16)
 encodings = st.sampled_from(["json", "raw"])
 fingerprints = st.text("0123456789abcdef", max_size=24)
 addresses = st.lists(texts, max_size=3)
@@ -281,6 +282,18 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         next_sequence=counts,
     ),
     frames.Peers: _columns(frames.Peers, {"nodes": texts, "names": texts, "addresses": texts}),
+    frames.Question: st.builds(frames.Question, searches, names, payloads, counts, counts),
+    frames.Reply: _columns(
+        frames.Reply,
+        {"known_nodes": texts, "known_names": texts, "known_addresses": texts},
+        search=searches,
+        node=texts,
+        name=texts,
+        address=texts,
+        body=payloads,
+        error=texts,
+    ),
+    frames.RepliesEnd: st.builds(frames.RepliesEnd, searches),
     frames.PushRequest: st.builds(frames.PushRequest, names, payloads, encodings, fingerprints),
     frames.PushReply: st.builds(frames.PushReply, texts),
     frames.DefineRequest: st.builds(frames.DefineRequest, names, texts, st.booleans()),

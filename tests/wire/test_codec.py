@@ -100,6 +100,9 @@ def test_kinds_are_what_was_published():
         64: "Draining",
         65: "Backlog",
         66: "Peers",
+        67: "Question",
+        68: "Reply",
+        69: "RepliesEnd",
     }
 
 
@@ -283,6 +286,10 @@ def test_a_run_may_name_as_many_ids_as_a_frame_may():
         (frames.CloseOffers([1], []), {}),
         (frames.AskOffers(1, 1, [1], []), {}),
         (frames.Peers(["n"], [], ["a"]), {}),
+        (frames.Question(b"short", "explain", b"", 1, 1), {}),
+        (frames.RepliesEnd(b"short"), {}),
+        (frames.Reply(b"short", "n", "left", "a"), {}),
+        (frames.Reply(bytes(16), "n", "left", "a", known_nodes=["m"]), {}),
         (frames.Pushed([(0, 1)]), {}),
         (frames.Pushed([(1, 0)]), {}),
         (frames.Pushed([(1, MAX_OBJECTS + 1)]), {}),

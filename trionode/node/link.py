@@ -14,7 +14,7 @@ from trionode.schema.definition import check_type_name
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from trionode.node.context import NodeContext, Wire
     from trionode.routing import effects
@@ -44,6 +44,13 @@ class PeerIdentity:
 class Link:
     """An open link; both hellos have been exchanged.
 
+    Args:
+        wire: its call.
+        peer: who is at the other end.
+        context: of the node.
+        ours: whether this node dialled.
+        others: who takes the frames that are not for the brain, by type.
+
     Attributes:
         handle: its name in the brain.
         peer: who is at the other end.
@@ -58,7 +65,7 @@ class Link:
         context: NodeContext,
         *,
         ours: bool,
-        on_peers: Callable[[Link, frames.Peers], None],
+        others: Mapping[type, Callable[[Link, Any], None]],
     ) -> None:
         self.handle = context.mint_handle()
         self.peer = peer
@@ -66,14 +73,13 @@ class Link:
         self.over = trio.Event()
         self._wire = wire
         self._context = context
-        self._on_peers = on_peers
         self._known: set[tuple[str, str]] = set()
         """Definitions (type, fingerprint) that the peer has, or that it was sent."""
         self._handlers: dict[type, Callable[[Any], None]] = {
             frames.Interest: self._interest,
             frames.Offer: self._offer,
-            frames.Peers: lambda frame: self._on_peers(self, frame),
         }
+        self._others = others
 
     @property
     def rtt_s(self) -> float | None:
@@ -153,9 +159,13 @@ class Link:
             self._context.engine.handle(plain(frame, self.handle))
             return
         handler = self._handlers.get(type(frame))
-        if handler is None:
+        if handler is not None:
+            handler(frame)
+            return
+        other = self._others.get(type(frame))
+        if other is None:
             raise misplaced(frame, self._wire)
-        handler(frame)
+        other(self, frame)
 
     def _interest(self, frame: frames.Interest) -> None:
         known = self._context.engine.brain.interest.links[self.handle].give

@@ -66,6 +66,10 @@ class Mesh:
         self.links: dict[str, Link] = {}
         self.dialling: Callable[[], list[dict[str, Any]]] = list
         """The status of the peers that are not linked; set by who dials them."""
+        self.handlers: dict[type, Callable[[Link, Any], None]] = {frames.Peers: self._peers_told}
+        """Who takes the frames of a link that are not for the brain, by type."""
+        self.on_over: list[Callable[[Link], None]] = []
+        """Called with each link that has ended."""
         self._news = trio.Event()
         self._context = context
         self._on_told = on_told
@@ -178,7 +182,7 @@ class Mesh:
                 raise Refused(Status.ALREADY_EXISTS, "these nodes are linked already")
             if self.links.get(peer.node) is old:
                 self._close(old)
-        link = Link(wire, peer, self._context, ours=ours, on_peers=self._peers_told)
+        link = Link(wire, peer, self._context, ours=ours, others=self.handlers)
         self._warn_of_name(peer)
         return link
 
@@ -219,6 +223,8 @@ class Mesh:
             del self.links[link.peer.node]
         link.over.set()
         self._context.engine.handle(events.LinkDown(link.handle))
+        for tell in self.on_over:
+            tell(link)
         self._news.set()
         return True
 

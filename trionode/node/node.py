@@ -16,6 +16,7 @@ from trionode.ids import PRODUCER_BYTES
 from trionode.net import listener
 from trionode.net.dialler import parse_address
 from trionode.net.serving import Route
+from trionode.node.asking import Asking
 from trionode.node.consuming import Consuming
 from trionode.node.context import Counters, NodeContext, Phase
 from trionode.node.engine import Engine
@@ -87,6 +88,8 @@ class Node:
         self._scope = trio.CancelScope()
         self._context: NodeContext
         self._peers: Peers
+        self.asking: Asking
+        """Questions to every node; made before the node serves."""
 
     async def run(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> int:
         """Serve until `stop`, then drain; returns how many objects were left behind in memory.
@@ -189,6 +192,7 @@ class Node:
         self._consuming = Consuming(context, trio.current_time)
         self._peers = Peers(context, self.network)
         self._mesh = Mesh(context, on_told=self._peers.told, on_twin=self._fail)
+        self.asking = Asking(context, self._mesh, self._random_bytes)
 
     def _account_for_damage(self, brain: Brain) -> None:
         """Say, and count, what the store had and could not read."""
@@ -232,6 +236,7 @@ class Node:
                 "reporter": self._report,
                 "peers": lambda: self._peers.run(self._mesh),
                 "news of peers": self._mesh.run_news,
+                "questions": self.asking.run,
             }
             for name, task in tasks.items():
                 nursery.start_soon(supervise, name, task, context, name=name)

@@ -32,13 +32,14 @@ FORGET_AFTER_S = 600.0
 class Target:
     """An address that is to be linked, and how that stands.
 
-    `node` is the id of who was there last, or who is said to be there; `told`: by a peer, not by
-    the configuration.
+    `node` is the id of who was there last, or who is said to be there, `name` its name if it was
+    linked; `told`: by a peer, not by the configuration.
     """
 
     address: str
     told: bool
     node: str = ""
+    name: str = ""
     state: str = "dialling"
     last_error: str = ""
     lost_at: float = 0.0
@@ -111,7 +112,7 @@ class Peers:
         return [
             {
                 "id": target.node,
-                "name": "",
+                "name": target.name,
                 "address": target.address,
                 "version": "",
                 # Its link may just have gone, and who dials not know yet.
@@ -189,6 +190,7 @@ class Peers:
 
         def on_linked(link: Link) -> None:
             target.node = link.peer.node
+            target.name = link.peer.name
             target.state = "linked"
             target.last_error = ""
 

@@ -20,6 +20,9 @@ MAX_OBJECTS = 1_000_000
 MAX_DETAIL_DEPTH = 16
 """Deepest nesting inside the value of a detail: more is nobody's need and costs recursion."""
 
+SEARCH_BYTES = 16
+"""Of the name of a question to every node."""
+
 ACTIONS = frozenset({"ack", "nack", "reject", "return", "replace"})
 
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
@@ -222,6 +225,21 @@ def _peers(frame: frames.Peers) -> None:
     _same_length(nodes=frame.nodes, names=frame.names, addresses=frame.addresses)
 
 
+def _search(frame: frames.Question | frames.RepliesEnd) -> None:
+    if len(frame.search) != SEARCH_BYTES:
+        raise ValueError(f"search must be {SEARCH_BYTES} bytes")
+
+
+def _reply(frame: frames.Reply) -> None:
+    if len(frame.search) != SEARCH_BYTES:
+        raise ValueError(f"search must be {SEARCH_BYTES} bytes")
+    _same_length(
+        known_nodes=frame.known_nodes,
+        known_names=frame.known_names,
+        known_addresses=frame.known_addresses,
+    )
+
+
 CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.ClientHello: _client_hello,
     frames.Push: _push,
@@ -237,5 +255,8 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.CloseOffers: _open_offers,
     frames.AskOffers: _open_offers,
     frames.Peers: _peers,
+    frames.Question: _search,
+    frames.Reply: _reply,
+    frames.RepliesEnd: _search,
 }
 """The check of each frame that has one; `trionode.wire.codec` runs it on what it decoded."""

@@ -353,6 +353,48 @@ class Peers:
     addresses: list[str]
 
 
+@attrs.frozen
+class Question:
+    """A question to every node, passed on over at most `hops` more links.
+
+    `search` (16 bytes, minted by who asks) names it, so that a node takes it once whatever the
+    ways it comes by. `topic` says what is asked, `body` is its JSON. Nobody waits for an answer
+    beyond `timeout_ms` (remaining).
+    """
+
+    search: bytes
+    topic: str
+    body: bytes
+    hops: int
+    timeout_ms: int
+
+
+@attrs.frozen
+class Reply:
+    """One node's answer, on its way back: its JSON, or the `error` that kept it from answering.
+
+    Columns: `known_...[i]` are all nodes that the answering one knows, whether it could ask them or
+    not, so that whoever gathers the answers can say who is missing.
+    """
+
+    search: bytes
+    node: str
+    name: str
+    address: str
+    body: bytes = b""
+    error: str = ""
+    known_nodes: list[str] = attrs.field(factory=list)
+    known_names: list[str] = attrs.field(factory=list)
+    known_addresses: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class RepliesEnd:
+    """No more replies to a question come from this side of the link."""
+
+    search: bytes
+
+
 # --- unary calls ------------------------------------------------------------------------------
 
 

@@ -47,6 +47,9 @@ Frame: TypeAlias = (
     | frames.Draining
     | frames.Backlog
     | frames.Peers
+    | frames.Question
+    | frames.Reply
+    | frames.RepliesEnd
 )
 
 KINDS: Mapping[int, type[Frame]] = {
@@ -82,6 +85,9 @@ KINDS: Mapping[int, type[Frame]] = {
     64: frames.Draining,
     65: frames.Backlog,
     66: frames.Peers,
+    67: frames.Question,
+    68: frames.Reply,
+    69: frames.RepliesEnd,
 }
 
 KIND_OF: Mapping[type[Frame], int] = {frame: kind for kind, frame in KINDS.items()}
