@@ -1,7 +1,8 @@
 """The frames of trionode's protocol: what one length-prefixed message of a stream says.
 
 Frames are columns, not rows: a batch of objects is one frame with runs of ids and a list of
-payloads. Only values live here; `trionode.wire.codec` turns them to and from bytes.
+payloads. Only values live here; `trionode.wire.codec` turns them to and from bytes. The frames of
+the unary calls stand in `unary_frames`, and are reached from here like all others.
 
 Times on the wire are remaining or elapsed, never absolute: each node keeps its own clock.
 """
@@ -15,20 +16,29 @@ import attrs
 from trionode.errors import Status
 from trionode.ids import Run
 from trionode.schema.definition import Definition  # noqa: TC001  # cattrs resolves annotations
-
-PROTOCOL = 1
-"""The version of the protocol that this code speaks."""
-PROTOCOL_MIN = 1
-"""The oldest version of the protocol that this code still speaks."""
-
-PRODUCE = "/trionode.v1.Trionode/Produce"
-CONSUME = "/trionode.v1.Trionode/Consume"
-PUSH = "/trionode.v1.Trionode/Push"
-DEFINE = "/trionode.v1.Trionode/Define"
-TYPES = "/trionode.v1.Trionode/Types"
-STATUS = "/trionode.v1.Trionode/Status"
-PING = "/trionode.v1.Trionode/Ping"
-LINK = "/trionode.v1.Mesh/Link"
+from trionode.wire.protocol import (
+    CONSUME as CONSUME,
+    DEFINE as DEFINE,
+    LINK as LINK,
+    PING as PING,
+    PRODUCE as PRODUCE,
+    PROTOCOL as PROTOCOL,
+    PROTOCOL_MIN as PROTOCOL_MIN,
+    PUSH as PUSH,
+    STATUS as STATUS,
+    TYPES as TYPES,
+)
+from trionode.wire.unary_frames import (
+    DefineReply as DefineReply,
+    DefineRequest as DefineRequest,
+    PingRequest as PingRequest,
+    PushReply as PushReply,
+    PushRequest as PushRequest,
+    StatusReply as StatusReply,
+    StatusRequest as StatusRequest,
+    TypesReply as TypesReply,
+    TypesRequest as TypesRequest,
+)
 
 Runs: TypeAlias = Annotated[list[Run], "ids"]
 """Object ids as runs of (first id, count)."""
@@ -393,82 +403,3 @@ class RepliesEnd:
     """No more replies to a question come from this side of the link."""
 
     search: bytes
-
-
-# --- unary calls ------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class PushRequest:
-    """Push one object; the node makes its id.
-
-    The rest are the properties of the object, see `Details`; empty or None: none.
-    """
-
-    type: str
-    payload: bytes
-    encoding: str = "json"
-    fingerprint: str = ""
-    delay_ms: int | None = None
-    deadline_ms: int | None = None
-    keep_expired: bool = False
-    priority: int | None = None
-    key: str = ""
-    ordering_key: str = ""
-
-
-@attrs.frozen
-class PushReply:
-    """The node has custody; `id` in text form."""
-
-    id: str
-
-
-@attrs.frozen
-class DefineRequest:
-    """Define a type by a JSON Schema (its text), or add a definition; `force` skips the check."""
-
-    type: str
-    schema: str
-    force: bool = False
-
-
-@attrs.frozen
-class DefineReply:
-    """The fingerprint under which the definition is known."""
-
-    fingerprint: str
-
-
-@attrs.frozen
-class TypesRequest:
-    """Ask for the definitions of one type, or of all."""
-
-    name: str = ""
-
-
-@attrs.frozen
-class TypesReply:
-    """Every definition that the node knows, in the order it learnt them."""
-
-    definitions: list[Definition]
-
-
-@attrs.frozen
-class StatusRequest:
-    """Ask a node for its status."""
-
-
-@attrs.frozen
-class StatusReply:
-    """The status as the JSON text that `trionode status --json` prints."""
-
-    status: bytes
-
-
-@attrs.frozen
-class PingRequest:
-    """Ask whether a node answers; the reply is a NodeHello."""
-
-    protocol_min: int = PROTOCOL_MIN
-    protocol_max: int = PROTOCOL

@@ -1,0 +1,17 @@
+"""The versions of trionode's protocol, and the paths of its calls."""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""The version of the protocol that this code speaks."""
+PROTOCOL_MIN = 1
+"""The oldest version of the protocol that this code still speaks."""
+
+PRODUCE = "/trionode.v1.Trionode/Produce"
+CONSUME = "/trionode.v1.Trionode/Consume"
+PUSH = "/trionode.v1.Trionode/Push"
+DEFINE = "/trionode.v1.Trionode/Define"
+TYPES = "/trionode.v1.Trionode/Types"
+STATUS = "/trionode.v1.Trionode/Status"
+PING = "/trionode.v1.Trionode/Ping"
+LINK = "/trionode.v1.Mesh/Link"
