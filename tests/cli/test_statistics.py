@@ -52,3 +52,13 @@ def test_the_report_takes_rate_from_full_speed_and_latency_from_the_paced_run():
     assert document["latency_ms"] == {"p50": 0.4}
     assert document["latency_at_full_speed_ms"] == {"p50": 40.0}
     assert document["credit"] == 8
+
+
+def test_a_report_without_a_paced_run_has_the_same_keys():
+    full = Outcome(1000, 128, 0.5, {"p50": 40.0}, pushed_per_s=1234.56, bytes_per_held=400.4)
+    document = report(full, None)
+    assert document["latency_ms"] is None
+    assert document["paced_objects"] == 0
+    assert document["pushed_into_backlog_per_s"] == 1234.6
+    assert document["bytes_per_held_object"] == 400
+    assert document.keys() == report(full, full).keys()

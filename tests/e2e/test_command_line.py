@@ -145,6 +145,39 @@ def test_bench_reports_as_json_through_a_node_that_runs(node):
     assert report["latency_ms"]["p99"] <= report["latency_ms"]["p99_9"]
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--typed", "--types", "3", "--clients", "2"),
+        ("--nodes", "2", "--durable"),
+        ("--nodes", "3"),
+        ("--backlog", "300", "--idle", "0.1"),
+        ("--payload-bytes", "65536", "--credit", "4"),
+    ],
+    ids=" ".join,
+)
+def test_bench_settles_everything_exactly_once_on_nodes_of_its_own(flags):
+    measured = trionode("bench", "--json", "--count", "300", "--rate", "0", *flags)
+    assert measured.returncode == 0, measured.stderr
+    report = json.loads(measured.stdout)
+    assert report["objects"] == 300
+    assert report["settled_exactly_once"] is True
+    assert report["latency_ms"] is None
+    assert all(0 < each < 60 for each in report["start_s"])
+    if "--backlog" in flags:
+        assert report["pushed_into_backlog_per_s"] > 0
+        assert report["bytes_per_held_object"] is not None
+        assert report["idle"]["clients"] == 1
+
+
+def test_bench_takes_no_flags_that_contradict_each_other(node):
+    assert "for nodes of its own" in failure(
+        trionode("bench", "--nodes", "2", "--node", node.address), 2
+    )
+    assert "--take-at goes with --node" in failure(trionode("bench", "--take-at", node.address), 2)
+    assert "take at least" in failure(trionode("bench", "--typed", "--payload-bytes", "16"), 2)
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 

@@ -3,57 +3,54 @@
 from __future__ import annotations
 
 import json
-import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import attrs
 import click
 
-import trionode
+from trionode.cli.bench_nodes import Nodes, start_chain
+from trionode.cli.bench_runs import Runs, Workload
+from trionode.cli.bench_workers import BURST, STAMP, TYPED_MIN_BYTES
 from trionode.cli.options import NODE_VARIABLE, addresses
 from trionode.cli.processes import children
 from trionode.cli.progress import progress
-from trionode.cli.root import Failed
 from trionode.cli.running import run
-from trionode.cli.statistics import Outcome, report
+from trionode.cli.statistics import report
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from trionode.cli.processes import Child, Children
-
-STAMP_BYTES = 16
-"""What the benchmark itself writes into each payload: the object's number and its time."""
 PAYLOAD_MAX_BYTES = 4 * 1024 * 1024
 PACED_S = 2.0
 """How long the run at a modest rate takes."""
-WORKERS = "trionode.cli.bench_workers"
 _EPILOG = """\b
 One process pushes, one subscribes and acknowledges, at full speed; then again
 at a modest rate, where the latency is that of the node and not of a queue.
 Every object is checked to have come, and been settled, exactly once.
 
 \b
-Without --node the benchmark starts a node of its own on a free port.
+Without --node the benchmark starts nodes of its own on free ports, in memory:
+--nodes 2 pushes at one and takes at another, --nodes 3 has a relay between.
 
 \b
 Examples:
   trionode bench
-  trionode bench --count 1000000 --size 1024 --credit 1024
+  trionode bench --typed --payload-bytes 1024 --credit 4096
+  trionode bench --nodes 2 --durable
+  trionode bench --backlog 1000000 --rate 0
+  trionode bench --node 10.0.0.1:7400 --take-at 10.0.0.2:7400
   trionode bench --node 10.0.0.1:7400 --json | jq .latency_ms.p99
 """
 
 
-@attrs.frozen
-class Workload:
-    """What is asked for."""
+_Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-    count: int
-    size: int
-    credit: int
-    rate: int
+
+def _number(name: str, *more: str, default: int, low: int, high: int, text: str) -> _Option:
+    """An option that is a whole number within bounds."""
+    names = (name, *more)
+    bounds = click.IntRange(min=low, max=high)
+    return click.option(*names, type=bounds, default=default, show_default=True, help=text)
 
 
 @click.command(epilog=_EPILOG)
@@ -63,119 +60,135 @@ class Workload:
     callback=addresses,
     metavar="HOST:PORT[,...]",
     envvar=NODE_VARIABLE,
-    help="Node to measure.  [default: one of its own]",
+    help="Node to push at, and to take at.  [default: one of its own]",
 )
 @click.option(
-    "--count",
-    type=click.IntRange(min=1, max=100_000_000),
-    default=200_000,
-    show_default=True,
-    help="Objects of the run at full speed.",
+    "--take-at",
+    callback=addresses,
+    metavar="HOST:PORT[,...]",
+    help="Node to take at instead, elsewhere in the mesh.",
 )
+@_number("--nodes", default=1, low=1, high=8, text="Own nodes, in a chain.")
 @click.option(
+    "--durable/--memory", default=False, help="Own nodes: on disk, or in memory (default)."
+)
+@_number("--count", default=200_000, low=1, high=100_000_000, text="Objects at full speed.")
+@_number(
+    "--payload-bytes",
     "--size",
-    type=click.IntRange(min=STAMP_BYTES, max=PAYLOAD_MAX_BYTES),
+    "size",
     default=128,
-    show_default=True,
-    metavar="BYTES",
-    help="Payload of each object.",
+    low=STAMP.size,
+    high=PAYLOAD_MAX_BYTES,
+    text="Payload of each object.",
 )
-@click.option(
-    "--credit",
-    type=click.IntRange(min=1, max=1_000_000),
-    default=1024,
-    show_default=True,
-    help="Unsettled deliveries that the consumer takes.",
+@click.option("--typed", is_flag=True, help="Objects of an attrs class, not bytes.")
+@_number("--types", default=1, low=1, high=10_000, text=f"Types, in turns of {BURST} objects.")
+@_number(
+    "--clients",
+    default=1,
+    low=1,
+    high=10_000,
+    text="Clients that push, and as many that take; each has a connection of its own.",
 )
-@click.option(
+@_number("--credit", default=1024, low=1, high=1_000_000, text="Unsettled deliveries of a client.")
+@_number(
+    "--backlog", default=0, low=0, high=10_000_000, text="Objects that wait at the node before."
+)
+@_number(
     "--rate",
-    type=click.IntRange(min=1, max=1_000_000),
     default=1000,
-    show_default=True,
-    metavar="N",
-    help="Objects per second of the paced run.",
+    low=0,
+    high=1_000_000,
+    text="Objects per second of the paced run; 0: no such run.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(min=0, max=3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Also watch an own node for so long while the clients do nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     node: tuple[str, ...],
+    take_at: tuple[str, ...],
+    nodes: int,
+    durable: bool,  # noqa: FBT001  # click's signature
     as_json: bool,  # noqa: FBT001  # click's signature
-    **given: int,
+    **given: Any,
 ) -> None:
-    """Measure push, deliver and ack through a node."""
-    found = run(_measure, node, Workload(**given))
+    """Measure push, deliver and ack through a node, or from one to another."""
+    load = Workload(**given)
+    if load.typed and load.size < TYPED_MIN_BYTES:
+        raise click.UsageError(f"--typed objects take at least {TYPED_MIN_BYTES} bytes")
+    if node and (nodes > 1 or durable or load.idle):
+        raise click.UsageError("--nodes, --durable and --idle are for nodes of its own")
+    if take_at and not node:
+        raise click.UsageError("--take-at goes with --node")
+    found = run(_measure, node, take_at, _Own(nodes, durable), load)
     click.echo(json.dumps(found) if as_json else _text(found))
 
 
-async def _measure(node: tuple[str, ...], load: Workload) -> dict[str, Any]:
+@attrs.frozen
+class _Own:
+    """Which nodes to start where none are given."""
+
+    count: int
+    durable: bool
+
+    def __str__(self) -> str:
+        where = "on disk" if self.durable else "in memory"
+        return f"its own, {where}" if self.count == 1 else f"{self.count} of its own, {where}"
+
+
+async def _measure(
+    node: tuple[str, ...], take_at: tuple[str, ...], own: _Own, load: Workload
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="trionode-bench-") as directory:
         async with children() as processes:
-            own = not node
-            if own:
-                where = ["--listen", "127.0.0.1:0", "--data-dir", str(Path(directory) / "node")]
-                _, address = await processes.spawn_node("bench", [*where, "--memory"])
-                node = (address,)
-            paced_count = max(1, min(load.count, int(load.rate * PACED_S)))
-            with progress("measuring", load.count + paced_count) as advance:
-                full = await _run_once(processes, node, load, load.count, 0, advance)
-                paced = await _run_once(processes, node, load, paced_count, load.rate, advance)
-    settings = attrs.asdict(load) | {"node": "its own, in memory" if own else ",".join(node)}
-    return report(full, paced, **{key: settings[key] for key in ("size", "credit", "rate", "node")})
-
-
-async def _run_once(  # noqa: PLR0913, PLR0917  # a run is this many things
-    processes: Children,
-    node: tuple[str, ...],
-    load: Workload,
-    count: int,
-    rate: int,
-    advance: Callable[[int], None],
-) -> Outcome:
-    """One run with a producer and a consumer process; everything is settled exactly once."""
-    type_name = f"bench.{secrets.token_hex(6)}"
-    common = [",".join(node), type_name, str(count), str(load.size)]
-    consumer = await processes.spawn("consumer", ["consume", *common, str(load.credit)], WORKERS)
-    await _expect(consumer, "ready")
-    producer = await processes.spawn("producer", ["produce", *common, str(rate)], WORKERS)
-    await _expect(producer, "ready")
-    await producer.send("go")
-    began_ns = int(json.loads(await producer.receive())["began_ns"])
-    seen = 0
-    while "step" in (said := json.loads(await consumer.receive())):
-        seen += said["step"]
-        advance(said["step"])
-    advance(count - seen)
-    await processes.stop(producer)
-    await processes.stop(consumer)
-    wrong = {key: said[key] for key in ("missing", "duplicates", "strangers") if said[key]}
-    settled = await _settled(node, type_name)
-    if wrong or settled != count:
-        raise Failed(
-            f"of {count} objects {settled} were settled at the node; {wrong or 'all came'}"
-        )
-    seconds = (said["ended_ns"] - began_ns) / 1e9
-    return Outcome(count, load.size, seconds, said["latencies_ms"])
-
-
-async def _expect(child: Child, word: str) -> None:
-    line = await child.receive()
-    if line != word:
-        raise Failed(f"the {child.name} said {line!r} where {word!r} was due")
-
-
-async def _settled(node: tuple[str, ...], type_name: str) -> int:
-    """How many objects of a type the node has settled."""
-    async with trionode.connect(*node) as client:
-        status = await client.status()
-        return int(status["types"].get(type_name, {}).get("settled", 0))
+            if node:
+                nodes = Nodes(list(node), list(take_at or node))
+            else:
+                path = Path(directory)
+                nodes = await start_chain(processes, path, own.count, durable=own.durable)
+            paced_count = min(load.count, int(load.rate * PACED_S))
+            with progress("measuring", load.count + load.backlog + paced_count) as advance:
+                runs = Runs(processes, nodes, load, advance)
+                idle = await runs.rest() if load.idle else None
+                full = await runs.run(load.count, backlog=load.backlog)
+                paced = await runs.run(paced_count, load.rate) if paced_count else None
+    settings = attrs.asdict(load, filter=lambda field, _: field.name not in {"count", "idle"})
+    where = ",".join(node) if node else str(own)
+    more = {"nodes": len(nodes.own) or None, "start_s": nodes.start_s, "idle": idle}
+    return report(full, paced, **settings, node=where, **more)
 
 
 def _text(found: dict[str, Any]) -> str:
-    paced, full = found["latency_ms"], found["latency_at_full_speed_ms"]
-    return (
+    full, paced, idle = found["latency_at_full_speed_ms"], found["latency_ms"], found["idle"]
+    lines = []
+    lines.append(
         f"{found['objects_per_s']:,.0f} objects/s ({found['mib_per_s']:,.1f} MiB/s):"
         f" {found['objects']:,} of {found['size']} bytes pushed, delivered and acknowledged in"
-        f" {found['seconds']:.2f} s, each settled exactly once\n"
-        f"latency at {found['rate']} objects/s: p50 {paced['p50']} ms, p99 {paced['p99']} ms,"
-        f" p99.9 {paced['p99_9']} ms\n"
-        f"latency at full speed: p50 {full['p50']} ms, p99 {full['p99']} ms"
+        f" {found['seconds']:.2f} s, each settled exactly once"
     )
+    if found["pushed_into_backlog_per_s"]:
+        held_bytes = found["bytes_per_held_object"]
+        lines.append(
+            f"backlog of {found['backlog']:,}: {found['pushed_into_backlog_per_s']:,.0f} pushes/s"
+            + (f", {held_bytes:,} bytes of memory per object" if held_bytes else "")
+        )
+    if paced:
+        lines.append(
+            f"latency at {found['rate']} objects/s: p50 {paced['p50']} ms, p99 {paced['p99']} ms,"
+            f" p99.9 {paced['p99_9']} ms"
+        )
+    lines.append(f"latency at full speed: p50 {full['p50']} ms, p99 {full['p99']} ms")
+    if idle:
+        lines.append(
+            f"at rest with {idle['clients']:,} clients: {idle['core_percent']} % of a core,"
+            f" {idle['bytes_per_client']:,} bytes per client"
+        )
+    if found["start_s"]:
+        lines.append(f"start to ready: {', '.join(f'{each:.2f} s' for each in found['start_s'])}")
+    return "\n".join(lines)

@@ -40,6 +40,11 @@ class Child:
         self._lines, self.output = trio.open_memory_channel[str](1024)
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def send(self, line: str) -> None:
         """Write a line to its stdin.
 

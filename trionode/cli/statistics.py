@@ -66,6 +66,10 @@ class Outcome:
     """From the first push to the last confirmed settle."""
     latencies_ms: dict[str, float]
     """From the push in the producer to the object in the consumer's hands."""
+    pushed_per_s: float | None = None
+    """Acknowledged pushes per second into a backlog that nobody took, before."""
+    bytes_per_held: float | None = None
+    """Memory of the node per object of that backlog, its payload included."""
 
     @property
     def objects_per_s(self) -> float:
@@ -73,22 +77,25 @@ class Outcome:
         return self.objects / self.seconds
 
 
-def report(full: Outcome, paced: Outcome, **settings: Any) -> dict[str, Any]:
+def report(full: Outcome, paced: Outcome | None, **settings: Any) -> dict[str, Any]:
     """The document that `bench --json` prints.
 
     Args:
         full: the run at full speed; gives the rate.
-        paced: the run at a modest rate; gives the latency of a system that is not queueing.
+        paced: the run at a modest rate, if there was one; gives the latency of a system that is not
+            queueing.
         settings: what the run was asked for, repeated in the report.
     """
     return {
         "objects_per_s": round(full.objects_per_s, 1),
         "mib_per_s": round(full.objects_per_s * full.payload_bytes / 2**20, 2),
-        "latency_ms": paced.latencies_ms,
+        "latency_ms": None if paced is None else paced.latencies_ms,
         "latency_at_full_speed_ms": full.latencies_ms,
         "objects": full.objects,
         "seconds": round(full.seconds, 3),
-        "paced_objects": paced.objects,
+        "paced_objects": 0 if paced is None else paced.objects,
+        "pushed_into_backlog_per_s": full.pushed_per_s and round(full.pushed_per_s, 1),
+        "bytes_per_held_object": full.bytes_per_held and round(full.bytes_per_held),
         "settled_exactly_once": True,
         **settings,
     }
