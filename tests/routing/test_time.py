@@ -188,3 +188,68 @@ def test_time_that_stands_still_wakes_nobody_twice(mesh) -> None:
     mesh["a"].push("T", deadline=mesh["a"].now + 5.0)
     mesh.wait(5.0)
     assert mesh["a"].brain.wake_at is None
+
+
+# --- deadlines that leave a dead letter ----------------------------------------------------------
+
+
+def kept_push(mesh: Mesh, **rare) -> int:
+    (id_,) = mesh["a"].push("T", deadline=mesh["a"].now + 5.0, keep_expired=True, **rare)
+    return id_
+
+
+def assert_kept(node, id_: int, others: int = 0) -> None:
+    item = node.item(id_)
+    assert (item.state.name, item.detail("dead"), item.holder) == ("DEAD", "expired", None)
+    assert node.flow("T", "expired") == others
+
+
+@pytest.mark.parametrize("state", ["READY", "DELAYED", "LEASED"])
+def test_an_expired_object_that_is_to_be_kept_is_a_dead_letter_also_after_a_crash(
+    mesh, state
+) -> None:
+    consumer = mesh["a"].consumer("T") if state == "LEASED" else None
+    id_ = kept_push(mesh, **({"due": mesh["a"].now + 9.0} if state == "DELAYED" else {}))
+    assert mesh["a"].states() == [state]
+    mesh.wait(5.1)
+    assert_kept(mesh["a"], id_)
+    if consumer is not None:
+        assert consumer.lost == [(id_, 1, "its deadline passed")]
+        (other,) = mesh["a"].push("T")
+        assert consumer.ids() == [id_, other]
+    mesh["a"].crash()
+    mesh.wait(60.0)
+    assert_kept(mesh["a"], id_)
+
+
+def test_an_object_whose_deadline_passed_while_its_node_was_down_is_kept_or_gone(mesh) -> None:
+    id_ = kept_push(mesh)
+    mesh["a"].push("T", deadline=mesh["a"].now + 5.0)
+    mesh.now += 6.0
+    mesh["a"].crash()
+    consumer = mesh["a"].consumer("U")
+    mesh["a"].tick()
+    assert consumer.delivered == []
+    assert mesh["a"].held() == {id_}
+    assert_kept(mesh["a"], id_, others=1)
+
+
+def test_an_object_that_expired_on_offer_is_kept_when_the_offer_ends(mesh) -> None:
+    offered(mesh, deadline=mesh["a"].now + 5.0, keep_expired=True)
+    (id_,) = mesh["a"].held()
+    mesh.wait(6.0)
+    mesh.cut("a", "b")
+    mesh.wait(30.1)
+    assert_kept(mesh["a"], id_)
+    assert mesh["a"].disk.objects[id_].details["dead"] == "expired"
+
+
+def test_that_an_object_is_to_be_kept_and_until_when_travel_with_it(mesh) -> None:
+    offered(mesh, deadline=mesh["a"].now + 5.0, keep_expired=True)
+    mesh["b"].commit()
+    (id_,) = mesh["b"].held()
+    mesh["b"].auto_commit = True
+    mesh.wait(4.0)
+    assert mesh["b"].states() == ["LEASED"]
+    mesh.wait(1.2)
+    assert_kept(mesh["b"], id_)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from trionode.routing.options import RoutingOptions
 
 
+EXPIRED = "expired"
+"""Why an object whose deadline passed is a dead letter, where its producer had it kept."""
+
+
 @attrs.define(eq=False)
 class Context:
     """Shared by the parts of one brain, mutated by them only.
@@ -86,8 +90,8 @@ class Context:
     def keep(self, items: list[HeldObject], now: float) -> list[HeldObject]:
         """Objects on offer stay here: as what they were before, ready ones to the front.
 
-        Those whose deadline passed meanwhile leave; the others are returned. The caller matches
-        their types afterwards.
+        Those whose deadline passed meanwhile leave, or become dead letters; those that are held
+        still are returned. The caller matches their types afterwards.
         """
         self.custody.move(items, Step.KEEP)
         ready, over = [], []
@@ -103,8 +107,24 @@ class Context:
                 ready.append(item)
         self.requeue(ready, now)
         if over:
-            self.out.append(effects.Forget(self.custody.remove(over, Step.EXPIRE, "expired")))
+            self.end_at_deadline(over)
         return [item for item in items if item.state != State.GONE]
+
+    def end_at_deadline(self, items: list[HeldObject]) -> None:
+        """The deadline of these has passed: they leave, or stay as dead letters where asked for.
+
+        None of them is leased or on offer any more, as far as its holder goes.
+        """
+        kept = [item for item in items if item.detail("keep_expired")]
+        gone = [item for item in items if not item.detail("keep_expired")] if kept else items
+        if kept:
+            self.custody.move(kept, Step.BURY)
+            for item in kept:
+                item.holder = None
+                item.amend(dead=EXPIRED, due=None)
+            self.out.append(effects.Keep(kept))
+        if gone:
+            self.out.append(effects.Forget(self.custody.remove(gone, Step.EXPIRE, "expired")))
 
     def watch(self, items: list[HeldObject]) -> None:
         """Set the timers that objects new in custody need: the end of a delay, the deadline."""

@@ -275,7 +275,7 @@ class Leases:
     # --- shared --------------------------------------------------------------------------------
 
     def expire(self, items: list[HeldObject]) -> None:
-        """End custody of objects whose deadline passed; those who lease some are told.
+        """End objects whose deadline passed; those who lease some are told.
 
         All at once: what is freed must not go to one that is about to end as well.
         """
@@ -288,8 +288,7 @@ class Leases:
         subscriptions = self._release(leased)
         for table in dict.fromkeys([item.table for item in items]):
             context.regrant(table)
-        ids = context.custody.remove(items, Step.EXPIRE, "expired")
-        context.out.append(effects.Forget(ids))
+        context.end_at_deadline(items)
         for stream, leases in lost.items():
             context.out.append(effects.LoseLeases(stream, leases, "its deadline passed"))
         self._credit_freed(subscriptions)
