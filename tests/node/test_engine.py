@@ -15,7 +15,9 @@ from tests.support.wires import frame_client
 from trionode.errors import Refused, Status
 from trionode.node.context import Counters
 from trionode.node.engine import Engine
-from trionode.routing import effects
+from trionode.routing import effects, events
+from trionode.routing.custody import TypeTable
+from trionode.routing.model import HeldObject, Shape, Spilled
 from trionode.store import StoreError
 from trionode.testing import mesh
 from trionode.wire import frames
@@ -33,6 +35,7 @@ class ScriptedBrain:
 
     work_flagged = False
     wake_at = None
+    memory_short = False
 
     def __init__(self) -> None:
         self.context = SimpleNamespace(out=[])
@@ -54,12 +57,12 @@ FORGET = effects.Forget([1])
 
 
 class EngineUnderTest:
-    def __init__(self) -> None:
+    def __init__(self, brain: ScriptedBrain | None = None) -> None:
         self.store = KeptStore()
         self.counters = Counters()
         self.said: list[str] = []
         self.engine = Engine(
-            ScriptedBrain(),
+            brain or ScriptedBrain(),
             self.store,
             stamp=0,
             unix_time=lambda: 0.0,
@@ -189,3 +192,61 @@ async def test_a_node_whose_store_fails_takes_nothing_new_and_says_why(autojump_
         store.failure = None
         assert (await producer.hear(frames.Pushed)).sequences == [(1, 1)]
         assert len(store.kept) == 1
+
+
+# --- payloads left to the store ----------------------------------------------------------------
+
+
+class RememberingBrain(ScriptedBrain):
+    """Is always short of memory, and remembers what it is told of it."""
+
+    memory_short = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[object] = []
+
+    def handle(self, event, now):
+        if isinstance(event, events.Written | events.Fetched):
+            self.told.append(event)
+            return []
+        return super().handle(event, now)
+
+
+def kept(id_: int, payload: bytes) -> effects.Keep:
+    return effects.Keep([HeldObject(id_, TypeTable("T"), payload, Shape(), 0.0, 0.0)])
+
+
+@pytest.fixture
+async def short(nursery):
+    made = EngineUnderTest(RememberingBrain())
+    nursery.start_soon(made.engine.run_commits)
+    nursery.start_soon(made.engine.run_reads)
+    return made
+
+
+async def test_the_brain_learns_what_was_written_but_not_of_what_has_changed_since(short):
+    engine, store, brain = short.engine, short.store, short.engine.brain
+    store.hold()
+    engine.handle([kept(1, b"old"), kept(2, b"same")])
+    await trio.testing.wait_all_tasks_blocked()
+    engine.handle([kept(1, b"new")])
+    store.release()
+    await engine.committed()
+    assert [event.ids for event in brain.told] == [[2], [1]]
+
+
+async def test_payloads_are_read_back_also_after_a_failure(short, autojump_clock):
+    engine, store, brain = short.engine, short.store, short.engine.brain
+    item, lost = kept(1, b"there").objects[0], kept(9, b"").objects[0]
+    engine.handle([effects.Keep([item])])
+    await engine.committed()
+    brain.told.clear()
+    fetch = effects.Fetch("T", [item, lost], [Spilled(5), Spilled(5)])
+    store.unreadable = StoreError("not now")
+    engine.handle([fetch])
+    await trio.sleep(3)
+    assert brain.told == []
+    store.unreadable = None
+    await trio.sleep(3)
+    assert brain.told == [events.Fetched(fetch, [b"there", None])]

@@ -21,6 +21,7 @@ NEXT = {
     "EXPIRE": "READY->GONE DELAYED->GONE LEASED->GONE",
     "DISCARD": "DEAD->GONE",
     "REPLACE": "LEASED->READY",
+    "LOSE": "READY->GONE DELAYED->GONE DEAD->GONE",
 }
 """Written down a second time, by hand."""
 

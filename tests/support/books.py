@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
-from trionode.routing.model import HELD_STATES, State
+from trionode.routing.model import HELD_STATES, Spilled, State
 from trionode.routing.offers import Offer
 from trionode.routing.subscriptions import Subscription
 from trionode.simulation.books import check_patterns
@@ -50,6 +50,11 @@ def _check_accounts(context: Context) -> None:
             flows[door].size_bytes for door in FLOWS_OUT
         )
     assert custody.held_bytes == sum(sizes.values())
+    spilled = [each for each in custody.objects.values() if isinstance(each.payload, Spilled)]
+    assert custody.spilled_bytes == sum(len(each.payload) for each in spilled)
+    for table in custody.tables.values():
+        assert table.spilled == sum(each.table is table for each in spilled)
+    assert all(each.state != State.LEASED for each in spilled)
     assert {name for name, _ in counts} <= set(custody.tables)
 
 

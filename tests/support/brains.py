@@ -121,6 +121,8 @@ class Node:
         self.links: dict[str, int] = {}
         """Name of the neighbour -> handle of the link to it."""
         self.acknowledged: list[tuple[int, int]] = []
+        self.reading: deque[effects.Fetch] = deque()
+        """What the disk was asked for and has not given yet, see `read`."""
         self.next_sequence = 1
         self._events = 0
         self._carry = {
@@ -128,6 +130,7 @@ class Node:
             effects.Deliver: self._deliver,
             effects.AnswerSettle: self._answer,
             effects.LoseLeases: self._lose,
+            effects.Fetch: self._fetch,
             **dict.fromkeys(_MESSAGES, self._send),
         }
 
@@ -159,10 +162,18 @@ class Node:
 
     def commit(self) -> None:
         """The store confirms all that was given to it."""
-        self.disk.commit()
+        written = self.disk.commit()
         waiting, self.waiting = self.waiting, []
         for effect in waiting:
             self._carry[type(effect)](effect)
+        if written and self.brain.memory_short:
+            self.handle(events.Written(written))
+
+    def read(self) -> None:
+        """The disk answers the oldest question for payloads."""
+        effect = self.reading.popleft()
+        payloads = self.disk.payloads([item.id for item in effect.objects])
+        self.handle(events.Fetched(effect, payloads))
 
     def tick(self) -> list[effects.Effect]:
         return self.handle(events.Tick())
@@ -221,6 +232,7 @@ class Node:
             self.mesh.cut(self.name, neighbour)
         self.disk.lose_staged()
         self.waiting, self.consumers = [], {}
+        self.reading.clear()
         self.incarnation += 1
         if not self.durable:
             self.id = f"{self.name}{self.incarnation}"
@@ -252,6 +264,9 @@ class Node:
     def _answer(self, effect: effects.AnswerSettle) -> None:
         if effect.stream in self.consumers:
             self.consumers[effect.stream].refused[effect.number] = effect.refused
+
+    def _fetch(self, effect: effects.Fetch) -> None:
+        self.reading.append(effect)
 
     def _lose(self, effect: effects.LoseLeases) -> None:
         if effect.stream in self.consumers:
@@ -402,6 +417,9 @@ class Mesh:
                     self.step(wire.giver.name, wire.taker.name)
                     busy = True
             for node in self.nodes.values():
+                if node.reading:
+                    node.read()
+                    busy = True
                 wake_at = node.brain.wake_at
                 if node.brain.work_flagged or (wake_at is not None and wake_at <= node.now):
                     node.tick()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from trionode.routing.events import Recovered
+from trionode.routing.model import Spilled
 from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
 from trionode.store.batch import Batch
 
@@ -33,11 +36,18 @@ class Disk:
     def lose_staged(self) -> None:
         self._batch = Batch(self._batch.stamp, 0.0)
 
-    def commit(self) -> None:
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        return [self.objects[id_].payload if id_ in self.objects else None for id_ in ids]
+
+    def commit(self) -> list[int]:
+        """Write what was staged; returns the ids of the objects written."""
         batch, self._batch = self._batch, Batch(self._batch.stamp, 0.0)
         for id_ in batch.gone:
             self.objects.pop(id_, None)
-        self.objects.update(batch.kept)
+        for id_, record in batch.kept.items():
+            whole = not isinstance(record.payload, Spilled)
+            kept = record if whole else attrs.evolve(record, payload=self.objects[id_].payload)
+            self.objects[id_] = kept
         for producer, change in batch.producers.items():
             floor, accepted = self.producers.pop(producer, (0, []))
             if change is not None:
@@ -51,6 +61,7 @@ class Disk:
                 book.pop(key, None)  # type: ignore[attr-defined]  # two kinds of book
                 if record is not None:
                     book[key] = record  # type: ignore[index]  # the same
+        return list(batch.kept)
 
     def recover(self) -> list[Recovered]:
         """The events that bring a brain back."""

@@ -16,6 +16,7 @@ class KeptStore:
 
     Attributes:
         failure: raised by every write while it is set.
+        unreadable: raised by every reading of payloads while it is set.
         batches: what was written.
         node: the id of the node.
     """
@@ -27,6 +28,7 @@ class KeptStore:
     def __init__(self, node: str = "kept", incarnation: int = 1) -> None:
         self.identity = Identity(node, incarnation)
         self.failure: Exception | None = None
+        self.unreadable: Exception | None = None
         self.batches: list[Batch] = []
         self.blocks = False
         self._may_write = threading.Event()
@@ -66,6 +68,14 @@ class KeptStore:
         if self.failure is not None:
             raise self.failure
         self.batches.append(batch)
+
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        if self.unreadable is not None:
+            raise self.unreadable
+        payloads = {}
+        for batch in self.batches:
+            payloads.update((each.id, each.payload) for each in batch.kept.values())
+        return [payloads.get(id_) for id_ in ids]
 
     def status(self) -> StoreStatus:
         return StoreStatus(self.kind, "", "ok", 0)

@@ -146,6 +146,17 @@ class Limits:
 
 
 @attrs.frozen
+class Memory:
+    """`[memory]`: what of the objects a durable node holds in memory."""
+
+    payload_limit: int = attrs.field(
+        default=_ROUTING.payload_limit_bytes, validator=checks.count(1 * MIB)
+    )
+    """Bytes of payloads. What is beyond stays on disk and is read ahead of its turn, so that a
+    backlog may be larger than memory. Without a durable store it has no meaning."""
+
+
+@attrs.frozen
 class Types:
     """`[types]`: what may be pushed."""
 
@@ -238,6 +249,7 @@ class Config:
     store: Store = attrs.field(factory=Store)
     routing: Routing = attrs.field(factory=Routing)
     limits: Limits = attrs.field(factory=Limits)
+    memory: Memory = attrs.field(factory=Memory)
     types: Types = attrs.field(factory=Types)
     http2: Http2 = attrs.field(factory=Http2)
     logging: Logging = attrs.field(factory=Logging)
@@ -256,6 +268,7 @@ class Config:
         return RoutingOptions(
             **_values(self.routing),
             max_held_bytes=self.limits.memory_bytes,
+            payload_limit_bytes=self.memory.payload_limit,
             producers_remembered=self.limits.producers_remembered,
         )
 
@@ -274,6 +287,7 @@ SECTIONS: dict[str, type[Any]] = {
     "store": Store,
     "routing": Routing,
     "limits": Limits,
+    "memory": Memory,
     "types": Types,
     "http2": Http2,
     "logging": Logging,

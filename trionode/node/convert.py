@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trionode.ids import OBJECT_ID_BYTES, from_runs, to_runs
 from trionode.node.properties import size_of
 from trionode.routing import effects, events
-from trionode.routing.model import Shape
+from trionode.routing.model import Shape, payloads_of
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def deliver(effect: effects.Deliver, now: float) -> Iterator[frames.Deliver]:
             effect.subscription,
             effect.type,
             to_runs([item.id for item in objects]),
-            [item.payload for item in objects],
+            payloads_of(objects),
             shape.encoding,
             shape.fingerprint,
             _attempts(objects),
@@ -295,7 +295,7 @@ def offer(effect: effects.SendOffer, definitions: list[Definition], now: float) 
         effect.epoch,
         effect.type,
         to_runs([item.id for item in objects]),
-        [item.payload for item in objects],
+        payloads_of(objects),
         [max(0, round((now - item.created) * MS_PER_S)) for item in objects],
         shape.encoding,
         shape.fingerprint,

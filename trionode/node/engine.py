@@ -24,6 +24,7 @@ import attrs
 import trio
 
 from trionode.routing import events
+from trionode.routing.effects import Fetch
 from trionode.store import Batch, StoreError
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Engine:
         self._rouse = trio.Event()
         self._wake_planned = math.inf
         self._progress: trio.Event | None = None
+
+        self._reads: list[Fetch] = []
+        self._read = trio.Event()
+        self._sinks[Fetch] = self._ask
 
     def connect(self, sinks: dict[type, Callable[[Any], None]]) -> None:
         """Say who carries out which effects."""
@@ -185,10 +190,42 @@ class Engine:
             self._running = None
             self.commits += 1
             self._say(commit)
+            if self.brain.memory_short:
+                newer = self._commit.batch.kept
+                ids = [id_ for id_ in commit.batch.kept if id_ not in newer]
+                self.handle(events.Written(ids))
             commit.done.set()
             if not self._commit.batch:
                 # What came meanwhile waited for nothing but the commit that is done.
                 self._say(self._commit)
+
+    def _ask(self, effect: Fetch) -> None:
+        self._reads.append(effect)
+        self._read.set()
+
+    async def run_reads(self) -> None:
+        """Task, the payload reader: read back what the brain left to the store."""
+        while True:
+            await self._read.wait()
+            self._read = trio.Event()
+            while self._reads:
+                effect = self._reads[0]
+                payloads = await self._payloads([item.id for item in effect.objects])
+                del self._reads[0]  # only now: one that fails is asked for again
+                self.handle(events.Fetched(effect, payloads))
+
+    async def _payloads(self, ids: list[int]) -> list[bytes | None]:
+        while True:
+            try:
+                if not self._store.blocks:
+                    return self._store.payloads(ids)
+                with trio.CancelScope(shield=True):
+                    return await trio.to_thread.run_sync(self._store.payloads, ids)
+            except StoreError as error:
+                self._log.error(
+                    "payloads cannot be read; tried again", error=str(error)
+                )  # the store's own words
+                await trio.sleep(RETRY_S)
 
     def _say(self, commit: _Commit) -> None:
         """Carry out what waited for a commit."""

@@ -233,6 +233,7 @@ class Node:
             tasks: dict[str, Callable[[], Any]] = {
                 "rebalancer": context.engine.run_ticks,
                 "store committer": context.engine.run_commits,
+                "payload reader": context.engine.run_reads,
                 "reporter": self._report,
                 "peers": lambda: self._peers.run(self._mesh),
                 "news of peers": self._mesh.run_news,

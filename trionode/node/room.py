@@ -49,5 +49,5 @@ class Room:
     def _has(self, size_bytes: int) -> bool:
         """Whether so much more stays below the mark; what is larger than it fits an empty node."""
         custody = self._context.engine.brain.context.custody
-        held_bytes = custody.held_bytes + OBJECT_OVERHEAD_BYTES * len(custody.objects)
+        held_bytes = custody.resident_bytes + OBJECT_OVERHEAD_BYTES * len(custody.objects)
         return not held_bytes or held_bytes + size_bytes <= self._high_water_bytes

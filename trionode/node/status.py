@@ -54,7 +54,7 @@ def status_of(
             name: _type_status(context, custody.tables.get(name) or TypeTable(name), now)
             for name in names
         },
-        "memory": {"bytes": custody.held_bytes, "limit": context.config.limits.memory_bytes},
+        "memory": {"bytes": custody.resident_bytes, "limit": context.config.limits.memory_bytes},
         "counters": {
             "unknown_frames": context.counters.unknown_frames,
             "refused_pushes": context.counters.refused_pushes,

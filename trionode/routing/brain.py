@@ -16,6 +16,7 @@ from trionode.routing.offers import Givings, Offer, Takings
 from trionode.routing.options import RoutingOptions
 from trionode.routing.rebalance import Rebalancer
 from trionode.routing.recovery import Recovery
+from trionode.routing.residency import Residency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,14 +44,19 @@ class Brain:
         self, node: str, incarnation: int, *, durable: bool, options: RoutingOptions | None = None
     ) -> None:
         self._context = context = Context(node, incarnation, durable, options or RoutingOptions())
-        self._leases = Leases(context)
+        self._residency = Residency(context)
+        self._leases = Leases(context, self._residency)
         self._intake = Intake(context, self._leases)
         self._interest = Interest(context)
         self._credit = Credit(context, self._interest)
         self._givings = Givings(context)
         self._takings = Takings(context)
-        self._rebalancer = Rebalancer(context, self._interest, self._credit, self._givings)
-        self._recovery = Recovery(context, self._intake, self._givings, self._takings)
+        self._rebalancer = Rebalancer(
+            context, self._interest, self._credit, self._givings, self._residency
+        )
+        self._recovery = Recovery(
+            context, self._intake, self._givings, self._takings, self._residency
+        )
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
@@ -70,6 +76,8 @@ class Brain:
             events.OfferAnswered: self._offer_answered,
             events.OffersClosed: self._offers_closed,
             events.OffersAsked: self._offers_asked,
+            events.Written: lambda event, _now: self._residency.written(event),
+            events.Fetched: lambda event, _now: self._fetched(event),
             events.Tick: self._tick,
             events.DrainStarted: self._drain,
         }
@@ -120,6 +128,11 @@ class Brain:
         context.out = []
         return out
 
+    @property
+    def memory_short(self) -> bool:
+        """Whether payloads should leave memory: say what was written (`events.Written`)."""
+        return self._residency.short
+
     # --- links ---------------------------------------------------------------------------------
 
     def _link_up(self, event: events.LinkUp, _now: float) -> None:
@@ -159,7 +172,7 @@ class Brain:
         """
         context = self._context
         wanted = event.key in link.take or event.draining
-        full = context.custody.held_bytes >= context.options.max_held_bytes
+        full = context.custody.resident_bytes >= context.options.max_held_bytes
         return 0 if context.draining or full or not wanted else len(event.ids)
 
     def _offer_answered(self, event: events.OfferAnswered, now: float) -> None:
@@ -180,6 +193,13 @@ class Brain:
         link = self._interest.links.get(event.link)
         if link is not None:
             self._takings.asked(event, link)
+
+    # --- payloads that the store keeps ---------------------------------------------------------
+
+    def _fetched(self, event: events.Fetched) -> None:
+        table = self._residency.fetched(event)
+        if table is not None:
+            self._leases.match(table)
 
     # --- time ----------------------------------------------------------------------------------
 

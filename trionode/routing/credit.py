@@ -98,7 +98,7 @@ class Credit:
         if not hungry or self._context.draining:
             return []
         custody, options = self._context.custody, self._context.options
-        if custody.held_bytes >= options.max_held_bytes:
+        if custody.resident_bytes >= options.max_held_bytes:
             self._starved[key] = None
             return []
         room, room_bytes = self._local_room(key)
@@ -157,7 +157,7 @@ class Credit:
         moving = (State.READY, State.LEASED, State.TRANSFERRING)
         tables = custody.patterns.tables_of(key)
         held = sum([table.counts[state] for table in tables for state in moving])
-        unreserved = int(options.max_held_bytes * UNRESERVED) - custody.held_bytes
+        unreserved = int(options.max_held_bytes * UNRESERVED) - custody.resident_bytes
         return options.relay_window - held, min(RELAY_BYTES, unreserved)
 
     def _time(self, account: TakeAccount, when: float) -> None:

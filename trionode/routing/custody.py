@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.routing.model import TRANSITIONS, HeldObject, State, Step
+from trionode.routing.model import TRANSITIONS, HeldObject, Spilled, State, Step
 from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
 
@@ -42,16 +42,19 @@ class Flow:
 class TypeTable:
     """Everything held of one type. Mutated by `Custody` only, but for the last five.
 
-    `keys` are its name and the patterns in use that match it; `turn` counts whose turn it is among
-    the subscriptions of several keys. `local_gone` is when the last local subscription went; `wake`
-    the earliest timer set for planning this type's transfers; `wished` that a peer knows of a
-    backlog.
+    `spilled` counts the objects whose payload is not in memory. `keys` are its name and the
+    patterns in use that match it; `turn` counts whose turn it is among the subscriptions of several
+    keys. `local_gone` is when the last local subscription went; `wake` the earliest timer set for
+    planning this type's transfers; `wished` that a peer knows of a backlog. `fetching`: payloads
+    are being read back; `look_in`: how many objects may leave the queue's front before it must be
+    looked at which ones to read next.
     """
 
     name: str
     ready: ReadyQueue = attrs.field(factory=ReadyQueue)
     counts: list[int] = attrs.field(factory=lambda: [0] * len(State))
     held_bytes: int = 0
+    spilled: int = 0
     flows: dict[str, Flow] = attrs.field(
         factory=lambda: {name: Flow() for name in (*FLOWS_IN, *FLOWS_OUT)}
     )
@@ -62,6 +65,8 @@ class TypeTable:
     local_gone: float = NEVER
     wake: float = float("inf")
     wished: bool = False
+    fetching: bool = False
+    look_in: int = 0
 
     @property
     def unused(self) -> bool:
@@ -82,6 +87,12 @@ class Custody:
         self.tables: dict[str, TypeTable] = {}
         self.patterns = Patterns(self.tables)
         self.held_bytes = 0
+        self.spilled_bytes = 0
+
+    @property
+    def resident_bytes(self) -> int:
+        """Payload bytes in memory; the others are in the store only."""
+        return self.held_bytes - self.spilled_bytes
 
     def table(self, name: str) -> TypeTable:
         """The table of a type, made at its first use."""
@@ -129,8 +140,10 @@ class Custody:
             counts[target] += 1
             item.state = target
 
-    def remove(self, objects: Iterable[HeldObject], step: Step, door: str) -> list[int]:
+    def remove(self, objects: list[HeldObject], step: Step, door: str) -> list[int]:
         """End custody of objects, through one of `FLOWS_OUT`; returns their ids."""
+        if self.spilled_bytes:
+            self._count_back(objects)
         row = TRANSITIONS[step]
         held = self.objects
         ids = []
@@ -167,9 +180,30 @@ class Custody:
 
     def replace(self, item: HeldObject, payload: bytes) -> None:
         """Give a held object new content (its state is moved by the caller)."""
+        if self.spilled_bytes:
+            self._count_back([item])
         self._flow(item.table, "replaced_out", 1, len(item.payload), inward=False)
         item.payload = payload
         self._flow(item.table, "replaced_in", 1, len(payload), inward=True)
+
+    def spill(self, item: HeldObject) -> None:
+        """Leave an object's payload to the store."""
+        size_bytes = len(item.payload)
+        item.payload = Spilled(size_bytes)
+        item.table.spilled += 1
+        self.spilled_bytes += size_bytes
+
+    def restore(self, item: HeldObject, payload: bytes) -> None:
+        """Have an object's payload in memory again."""
+        self._count_back([item])
+        item.payload = payload
+
+    def _count_back(self, objects: list[HeldObject]) -> None:
+        """The payloads of these are about to be in memory, or gone."""
+        for item in objects:
+            if isinstance(item.payload, Spilled):
+                item.table.spilled -= 1
+                self.spilled_bytes -= item.payload.size_bytes
 
     def _flow(
         self, table: TypeTable, door: str, count: int, size_bytes: int, *, inward: bool

@@ -17,7 +17,7 @@ import attrs
 
 if TYPE_CHECKING:
     from trionode.ids import Run
-    from trionode.routing.model import HeldObject
+    from trionode.routing.model import HeldObject, Spilled
 
 Handle = int
 """Names a stream or a link; minted by whoever runs the brain, never used twice."""
@@ -111,6 +111,18 @@ class ForgetOffers(StoreEffect):
 
     giver: str
     numbers: list[tuple[int, int]]
+
+
+@attrs.frozen
+class Fetch(Effect):
+    """Read the payloads of these objects of one type back; the answer is `events.Fetched`.
+
+    `marks` stand for the payloads that are meant: an object may have another one by then.
+    """
+
+    type: str
+    objects: list[HeldObject]
+    marks: list[Spilled]
 
 
 # --- to clients -------------------------------------------------------------------------------

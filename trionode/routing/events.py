@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
-    from trionode.routing.effects import Handle, RouteUpdate
+    from trionode.routing.effects import Fetch, Handle, RouteUpdate
     from trionode.routing.model import Shape
     from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
 
@@ -208,6 +208,21 @@ class OffersAsked:
     incarnation: int
     next_sequence: int
     numbers: list[tuple[int, int]]
+
+
+@attrs.frozen
+class Written:
+    """The store has these objects as they are now; told when `Brain.memory_short`."""
+
+    ids: list[int]
+
+
+@attrs.frozen
+class Fetched:
+    """The answer to `effects.Fetch`: a payload for each of its objects, None where it is lost."""
+
+    effect: Fetch
+    payloads: list[bytes | None]
 
 
 @attrs.frozen

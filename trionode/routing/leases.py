@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trionode.routing import events
     from trionode.routing.context import Context
     from trionode.routing.custody import TypeTable
+    from trionode.routing.residency import Residency
 
 NOT_HELD = "this node has no such object: it was settled, transferred or never here"
 NOT_LEASED = "the lease ended: the object is not leased now"
@@ -33,8 +34,9 @@ HISTORY_KEPT = 8
 class Leases:
     """Mutates objects' leases and the subscriptions' windows."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, residency: Residency) -> None:
         self._context = context
+        self._residency = residency
         self._actions = {
             "ack": self._ack,
             "nack": self._nack,
@@ -58,6 +60,10 @@ class Leases:
                 turns -= 1
                 suspects = 0 if subscription.stream.suspects else 1
                 batch = table.ready.take(share, subscription.free_bytes, suspects)
+                if batch and table.spilled:
+                    batch = self._residency.in_memory(table, batch)
+                    if not batch:
+                        break
                 if batch:
                     self._lease(batch, subscription)
                     passed = 0

@@ -56,6 +56,8 @@ class Step(enum.IntEnum):
     """A person discarded it."""
     REPLACE = 12
     """Its consumer gave it new content; it goes on from the back of the queue."""
+    LOSE = 13
+    """Its payload was left to the store, and the store cannot give it back."""
 
 
 _R, _D, _L, _T, _X, _G = (
@@ -81,6 +83,7 @@ _ALLOWED: dict[Step, dict[State, State]] = {
     Step.EXPIRE: {_R: _G, _D: _G, _L: _G},
     Step.DISCARD: {_X: _G},
     Step.REPLACE: {_L: _R},
+    Step.LOSE: {_R: _G, _D: _G, _X: _G},
 }
 
 TRANSITIONS: tuple[tuple[State | None, ...], ...] = tuple(
@@ -98,6 +101,16 @@ class Shape:
 
 
 @attrs.define(eq=False)
+class Spilled:
+    """Stands for a payload that is in the store and not in memory; its `len` is the payload's."""
+
+    size_bytes: int
+
+    def __len__(self) -> int:
+        return self.size_bytes
+
+
+@attrs.define(eq=False)
 class HeldObject:
     """One object in this node's custody. Mutated by `Custody` and the leases' owner only.
 
@@ -110,7 +123,7 @@ class HeldObject:
 
     id: int
     table: TypeTable
-    payload: bytes
+    payload: bytes | Spilled
     shape: Shape
     created: float
     since: float
@@ -133,6 +146,11 @@ class HeldObject:
         """Set rare properties (None removes one) on this object alone."""
         details = {**(self.details or {}), **changes}
         self.details = {name: value for name, value in details.items() if value is not None} or None
+
+
+def payloads_of(objects: list[HeldObject]) -> list[bytes]:
+    """The payloads of objects that are in memory, as those leased or on a new offer are."""
+    return [item.payload for item in objects]  # type: ignore[misc]  # `Residency` sees to it
 
 
 def jitter(key: int, salt: int) -> float:

@@ -263,6 +263,7 @@ class Takings:
         version = copy.detail("version", 1)
         ahead = version - held.detail("version", 1)
         if ahead > 0:
+            assert isinstance(copy.payload, bytes), "what arrives has its payload"
             context.custody.replace(held, copy.payload)
             held.shape, held.attempt = copy.shape, copy.attempt
             held.amend(version=version)

@@ -23,7 +23,8 @@ class RoutingOptions:
         max_attempts: counted attempts after which an object is a dead letter (G5).
         retry_base_s: back-off before the second attempt after a nack without a delay; doubles.
         retry_cap_s: the longest that back-off grows.
-        max_held_bytes: payload bytes beyond which offers are refused.
+        max_held_bytes: payload bytes in memory beyond which offers are refused.
+        payload_limit_bytes: payload bytes beyond which a durable node leaves payloads to its store.
         producers_remembered: how many producers' accepted sequences are kept (R11).
     """
 
@@ -39,4 +40,5 @@ class RoutingOptions:
     retry_base_s: float = 0.1
     retry_cap_s: float = 60.0
     max_held_bytes: int = 1 << 30
+    payload_limit_bytes: int = 1 << 28
     producers_remembered: int = 100_000

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trionode.routing.interest import Interest
     from trionode.routing.links import GiveAccount, Link
     from trionode.routing.offers import Givings
+    from trionode.routing.residency import Residency
 
 SCAN_MAX = 1024
 """Objects of a type looked at in one plan; the rest has its turn in the next tick."""
@@ -41,12 +42,18 @@ class Rebalancer:
     """Plans transfers; the offers it makes change custody through `Givings`."""
 
     def __init__(
-        self, context: Context, interest: Interest, credit: Credit, givings: Givings
+        self,
+        context: Context,
+        interest: Interest,
+        credit: Credit,
+        givings: Givings,
+        residency: Residency,
     ) -> None:
         self._context = context
         self._interest = interest
         self._credit = credit
         self._givings = givings
+        self._residency = residency
 
     def plan(self, table: TypeTable, now: float) -> None:
         """Offer what may be offered of one type now, and tell peers what more there is."""
@@ -91,6 +98,8 @@ class Rebalancer:
         while looked < min(SCAN_MAX, deal.dealt + deal.left + PEEK):
             taken = table.ready.take(1, 1)
             if not taken:
+                break
+            if table.spilled and deal.left and not self._residency.in_memory(table, taken):
                 break
             looked += 1
             item = taken[0]

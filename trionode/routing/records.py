@@ -13,18 +13,18 @@ import attrs
 
 if TYPE_CHECKING:
     from trionode.ids import Run
-    from trionode.routing.model import HeldObject
+    from trionode.routing.model import HeldObject, Spilled
 
 _TIMES = ("due", "deadline")
 
 
 @attrs.frozen
 class ObjectRecord:
-    """One object in custody."""
+    """One object in custody. A payload that is `Spilled` is the one that the store has of it."""
 
     id: int
     type: str
-    payload: bytes
+    payload: bytes | Spilled
     encoding: str
     fingerprint: str
     created: float

@@ -17,18 +17,25 @@ if TYPE_CHECKING:
     from trionode.routing.intake import Intake
     from trionode.routing.offers import Givings, Takings
     from trionode.routing.records import GivenRecord, ObjectRecord
+    from trionode.routing.residency import Residency
 
 
 class Recovery:
     """Fills the books of a brain that has handled nothing yet."""
 
     def __init__(
-        self, context: Context, intake: Intake, givings: Givings, takings: Takings
+        self,
+        context: Context,
+        intake: Intake,
+        givings: Givings,
+        takings: Takings,
+        residency: Residency,
     ) -> None:
         self._context = context
         self._intake = intake
         self._givings = givings
         self._takings = takings
+        self._residency = residency
         self._marked: dict[int, tuple[Offer, int, int]] = {}
         """Object id -> the offer it was last on, its index there, and the offer's stamp."""
         self._shapes: dict[Shape, Shape] = {}
@@ -51,6 +58,7 @@ class Recovery:
             table = self._context.custody.table(name)
             self._context.custody.admit(table, objects, "recovered")
             self._context.watch(objects)
+            self._residency.make_room(objects)
             table.local_gone = now  # its consumers were cut off, and come back as this node did
             self._context.stale_plans[name] = None
 

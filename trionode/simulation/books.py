@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
-from trionode.routing.model import State
+from trionode.routing.model import Spilled, State
 from trionode.routing.patterns import is_pattern, matches
 from trionode.simulation.fates import InvariantBroken
 
@@ -43,6 +43,8 @@ def recount(brain: Brain) -> None:
     """I8 object by object: states, bytes, queues, windows and offers against each other."""
     context = brain.context
     counts: dict[str, list[int]] = {}
+    spilled: dict[str, int] = {}
+    spilled_bytes = 0
     sizes: dict[str, int] = {}
     for id_, item in context.custody.objects.items():
         table = item.table
@@ -50,11 +52,18 @@ def recount(brain: Brain) -> None:
             raise InvariantBroken("I8", "an object is filed where it doesn't belong", id_)
         counts.setdefault(table.name, [0] * len(State))[item.state] += 1
         sizes[table.name] = sizes.get(table.name, 0) + len(item.payload)
+        if isinstance(item.payload, Spilled):
+            spilled[table.name] = spilled.get(table.name, 0) + 1
+            spilled_bytes += len(item.payload)
         _check_holder(brain, item)
+    if spilled_bytes != context.custody.spilled_bytes:
+        raise InvariantBroken("I8", "the bytes left to the store are not those of the objects")
     for table in context.custody.tables.values():
         found = counts.get(table.name, [0] * len(State))
         if found != table.counts or sizes.get(table.name, 0) != table.held_bytes:
             raise InvariantBroken("I8", f"{table.name}: {table.counts} in the books, {found} found")
+        if spilled.get(table.name, 0) != table.spilled:
+            raise InvariantBroken("I8", f"{table.name}: {table.spilled} left to the store")
         _check_queue(table)
     _check_windows(brain)
     check_patterns(brain)
@@ -83,6 +92,8 @@ def check_patterns(brain: Brain) -> None:
 def _check_holder(brain: Brain, item: object) -> None:
     holder = item.holder  # type: ignore[attr-defined]  # a HeldObject; its holder is one of two classes
     id_, state = item.id, item.state  # type: ignore[attr-defined]  # the same
+    if state == State.LEASED and isinstance(item.payload, Spilled):  # type: ignore[attr-defined]  # the same
+        raise InvariantBroken("I6", "an object is leased without its payload", id_)
     if state == State.LEASED:
         if holder is None or holder.leases.get(id_) is not item:
             raise InvariantBroken("I6", "a leased object is not in its subscription's window", id_)

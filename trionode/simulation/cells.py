@@ -131,7 +131,7 @@ class Cell:
 
     def _commit(self) -> None:
         self.host.begin_write()
-        self.host.commit(self.now)
+        self.host.commit(self.now, self.now)
 
     def _ring(self) -> None:
         brain = self.host.brain

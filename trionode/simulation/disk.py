@@ -12,6 +12,7 @@ import attrs
 
 from trionode.ids import to_runs
 from trionode.routing import events
+from trionode.routing.model import Spilled
 from trionode.routing.records import ProducerRecord
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Disk:
         self.stamp = batch.stamp
         for id_ in batch.gone:
             self.objects.pop(id_, None)
-        self.objects.update(batch.kept)
+        for id_, record in batch.kept.items():
+            self._keep(id_, record)
         for producer, change in batch.producers.items():
             if change is None:
                 self.producers.pop(producer, None)
@@ -64,6 +66,21 @@ class Disk:
                 self.taken.pop(key, None)
             else:
                 self.taken[key] = taken
+
+    def _keep(self, id_: int, record: ObjectRecord) -> None:
+        if isinstance(record.payload, Spilled):
+            record = attrs.evolve(record, payload=self.objects[id_].payload)
+        self.objects[id_] = record
+
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        """The payloads of objects; None for one that is not there."""
+        found: list[bytes | None] = []
+        for id_ in ids:
+            record = self.objects.get(id_)
+            payload = None if record is None else record.payload
+            assert not isinstance(payload, Spilled)
+            found.append(payload)
+        return found
 
     def _accept(self, producer: int, runs: list[Run], floor: int) -> None:
         kept = self.producers.setdefault(producer, _Producer(0, {}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.routing import Brain
+from trionode.routing import Brain, events
 from trionode.store import Batch
 
 if TYPE_CHECKING:
@@ -127,15 +127,20 @@ class Host:
         self.writing, self.batch = self.batch, None
         self.writing_waiting, self.waiting = self.waiting, []
 
-    def commit(self, now: float) -> None:
+    def commit(self, now: float, wall: float) -> None:
         """The write is done and confirmed: what waited for it happens."""
         assert self.disk is not None
         assert self.writing is not None
         self.disk.write(self.writing)
+        kept = list(self.writing.kept)
         self.writing = None
         waiting, self.writing_waiting = self.writing_waiting, []
         for effect in waiting:
             self.carry(self, effect, now)
+        brain = self.brain
+        if brain is not None and brain.memory_short:
+            newer = () if self.batch is None else self.batch.kept
+            self.handle(events.Written([id_ for id_ in kept if id_ not in newer]), now, wall)
 
     def unsure(self) -> list[int]:
         """Objects that the disk knows nothing of, or not the last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trionode.routing import events
+from trionode.routing import effects, events
 from trionode.simulation import frames
 from trionode.simulation.disk import Disk
 from trionode.simulation.host import Host
@@ -166,9 +166,19 @@ class SimulatedNode:
         if self.paused:
             self.inbox.append((self._committed, (life,)))
             return
-        self.host.commit(self.now())
+        self.host.commit(self.now(), self._scheduler.time)
         self.world.invariants.ledger.written(self.host)
         self._after_turn()
+
+    def _fetched(self, life: int, effect: effects.Fetch) -> None:
+        if life != self.life:
+            return
+        if self.paused:
+            self.inbox.append((self._fetched, (life, effect)))
+            return
+        assert self.host.disk is not None
+        payloads = self.host.disk.payloads([item.id for item in effect.objects])
+        self.turn(events.Fetched(effect, payloads))
 
     def clock_jumped(self) -> None:
         """Timers are due earlier now."""
@@ -215,6 +225,10 @@ class SimulatedNode:
 
     def _carry(self, _host: Host, effect: Effect, now: float) -> None:
         kind = type(effect)
+        if kind is effects.Fetch:
+            delay_s = COMMIT_S * self._disk_generator.unit()
+            self._scheduler.after(delay_s, self._fetched, self.life, effect)
+            return
         if kind in frames.TO_PEERS:
             link = self.links.get(effect.link)  # type: ignore[attr-defined]  # all of these have one
             if link is not None:

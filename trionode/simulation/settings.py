@@ -40,7 +40,7 @@ class Settings:
         memory_nodes: of ten nodes, how many have no durable store.
         every: check all invariants at every event instead of in samples.
         keep_trace: how many of the trace's last lines are kept, for printing.
-        options: of the brains.
+        options: of the brains; with little memory for payloads, so that they come and go.
     """
 
     nodes: int = 5
@@ -54,7 +54,9 @@ class Settings:
     memory_nodes: int = 2
     every: bool = False
     keep_trace: int = 0
-    options: RoutingOptions = attrs.field(factory=lambda: RoutingOptions(in_doubt_timeout_s=15.0))
+    options: RoutingOptions = attrs.field(
+        factory=lambda: RoutingOptions(in_doubt_timeout_s=15.0, payload_limit_bytes=200)
+    )
 
     @property
     def seconds(self) -> float:

@@ -48,7 +48,8 @@ class StoreStatus:
 class Store(Protocol):
     """Keeps a node's custody.
 
-    Methods may block, but for `status`; the node calls one at a time, in a thread where `blocks`.
+    Methods may block, but for `status`; the node calls one at a time but for `payloads`, in a
+    thread where `blocks`.
     """
 
     kind: str
@@ -85,6 +86,15 @@ class Store(Protocol):
 
         Raises:
             StoreError: nothing of it was written.
+        """
+
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        """The payloads of objects that were written; None for one that is not there or damaged.
+
+        The only method that may run while another one does; not for longer than the store is open.
+
+        Raises:
+            StoreError: the store cannot be read now.
         """
 
     def status(self) -> StoreStatus:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing import effects
+from trionode.routing.model import Spilled
 from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord, record_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Batch:
 
     `gone` are ids of objects to delete, whether the store has them or not; `kept` objects to write,
     over what the store has of them. Of offers, None means that the store may forget them.
+    `partial`: some of `kept` are `Spilled`, and keep the payload that the store has of them.
 
     Args:
         stamp: the stamp of the last effect of the batch before this one.
@@ -56,6 +58,7 @@ class Batch:
     given: dict[OfferKey, GivenRecord | None] = attrs.field(factory=dict)
     taken: dict[OfferKey, TakenRecord | None] = attrs.field(factory=dict)
     definitions: list[Definition] = attrs.field(factory=list)
+    partial: bool = False
     _fresh: set[int] = attrs.field(factory=set)
 
     def __bool__(self) -> bool:
@@ -76,6 +79,8 @@ class Batch:
             # One that left in this batch and came back may be in the store all the same.
             gone = self.gone
             self._fresh.update(item.id for item in effect.objects if item.id not in gone)
+        elif any(isinstance(item.payload, Spilled) for item in effect.objects):
+            self.partial = True
 
     def _forget(self, effect: effects.Forget) -> None:
         kept, gone, fresh = self.kept, self.gone, self._fresh

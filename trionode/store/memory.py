@@ -49,6 +49,10 @@ class MemoryStore:
     def write(self, batch: Batch) -> None:
         """Nothing to do: what is in memory is kept."""
 
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        """None."""
+        return [None] * len(ids)
+
     def status(self) -> StoreStatus:
         """Always well."""
         return StoreStatus(self.kind, "", "ok", 0)

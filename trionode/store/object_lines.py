@@ -26,6 +26,7 @@ IMPORT_BATCH_OBJECTS = 1000
 
 def line_of(record: ObjectRecord) -> bytes:
     """One object as a line."""
+    assert isinstance(record.payload, bytes), "what is read back has its payload"
     line: dict[str, Any] = {
         "id": format_id(record.id),
         "type": record.type,

@@ -24,7 +24,10 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
+import attrs
+
 from trionode.ids import to_runs
+from trionode.routing.model import Spilled
 from trionode.store import sqlite_schema as schema
 from trionode.store.base import Identity, StoreError, StoreStatus
 from trionode.store.lock import DirectoryLock, make_directory
@@ -32,6 +35,7 @@ from trionode.store.sqlite_books import Books
 from trionode.store.sqlite_identity import take_identity
 from trionode.store.sqlite_log import Log
 from trionode.store.sqlite_opening import open_sound
+from trionode.store.sqlite_payloads import PayloadReader, rows_of
 from trionode.store.sqlite_records import Shapes
 from trionode.store.sqlite_recovery import Recovery, write_state
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trionode.routing.events import Recovered
+    from trionode.routing.records import ObjectRecord
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
     from trionode.store.damage import Damage
@@ -71,6 +76,7 @@ class SqliteStore:
         self._lock: DirectoryLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._shapes = Shapes()
+        self._reader = PayloadReader(self.path)
 
     def open(self, now_unix_ms: int) -> Identity:
         """Take the directory, check the database and repair it where it must be."""
@@ -141,10 +147,11 @@ class SqliteStore:
     def _write(self, batch: Batch) -> None:
         assert self._connection is not None, "the store is open"
         connection, numbers, gone = self._connection, self._numbers, batch.gone
+        kept = self._completed(connection, batch.kept) if batch.partial else batch.kept
         leaving = {id_: numbers[id_] for id_ in gone if id_ in numbers}
         first = self._next_number
         # Nearly always all are new; then counting is all there is to do.
-        written = dict(zip(batch.kept, itertools.count(first)))  # one has no end
+        written = dict(zip(kept, itertools.count(first)))  # one has no end
         staying = [id_ for id_ in written.keys() & numbers.keys() if id_ not in leaving]
         for id_ in staying:
             written[id_] = numbers[id_]
@@ -155,7 +162,7 @@ class SqliteStore:
                 runs = to_runs(sorted(leaving.values()))
                 connection.executemany(_DELETE, [(run[0], sum(run) - 1) for run in runs])
             if written:
-                rows = self._shapes.rows(zip(written.values(), batch.kept.values(), strict=True))
+                rows = self._shapes.rows(zip(written.values(), kept.values(), strict=True))
                 connection.executemany(_INSERT, rows)
             books.carry_out(connection)
             write_state(connection, batch.stamp, count)
@@ -165,6 +172,32 @@ class SqliteStore:
         self._next_number = first + len(written)
         self.last_stamp = max(self.last_stamp, batch.stamp)
         books.finish()
+
+    def _completed(
+        self, connection: sqlite3.Connection, kept: dict[int, ObjectRecord]
+    ) -> dict[int, ObjectRecord]:
+        """Records with the payloads that the database has of them.
+
+        One whose row is damaged is left out: the row stays as it is, to be noticed when it is read.
+        """
+        lacking = [id_ for id_, each in kept.items() if isinstance(each.payload, Spilled)]
+        rows = rows_of(connection, [self._numbers[id_] for id_ in lacking if id_ in self._numbers])
+        found = {each.id: each for row in rows if (each := self._shapes.record(row, 0.0))}
+        complete = {}
+        for id_, record in kept.items():
+            if not isinstance(record.payload, Spilled):
+                complete[id_] = record
+            elif id_ in found:
+                complete[id_] = attrs.evolve(record, payload=found[id_].payload)
+        return complete
+
+    def payloads(self, ids: list[int]) -> list[bytes | None]:
+        """See `Store`."""
+        # Each number is looked up at once: the writer's thread changes the others meanwhile.
+        numbers = {id_: number for id_ in ids if (number := self._numbers.get(id_)) is not None}
+        with schema.errors_translated(self.path):
+            found = self._reader.read(numbers)
+        return [found.get(id_) for id_ in ids]
 
     def status(self) -> StoreStatus:
         """See `Store`."""
@@ -179,6 +212,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """See `Store`."""
+        self._reader.close()
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):  # what was written is in the log
                 self._connection.close()

@@ -69,7 +69,8 @@ class Shapes:
                 last, shape_seed = shape, self._seed(shape)
             seed = shape_seed
             id_ = record.id.to_bytes(OBJECT_ID_BYTES, "big")
-            payload, details = record.payload, None
+            payload: bytes = record.payload  # type: ignore[assignment]  # completed by the store
+            details = None
             # Not -0.0, which comes back as 0.0 and would make the checksum differ.
             size, created = _NO_DETAILS, record.created + 0.0
             if record.details is not None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHUNK_OBJECTS = 1000
 """How many objects come in one part: enough to cost little each, and little memory together."""
+CHUNK_BYTES = 2 << 20
+"""The same in bytes of payload; the last object may reach beyond it."""
 
 SELECT_OBJECTS = f"SELECT {', '.join(OBJECT_COLUMNS)} FROM objects ORDER BY seq"  # noqa: S608  # names of ours
 _ID, _TYPE, _PAYLOAD = (OBJECT_COLUMNS.index(name) for name in ("id", "type", "payload"))
@@ -83,7 +85,7 @@ class Recovery:
         self._set_books_aside()
         yield Recovered(producers=books.producers, given=books.given, taken=books.taken)
         cursor = self._connection.execute(SELECT_OBJECTS)
-        while rows := cursor.fetchmany(CHUNK_OBJECTS):
+        for rows in _chunks(cursor):
             if objects := self._believed(rows, offset_s):
                 yield Recovered(objects=objects)
         self._finish()
@@ -91,7 +93,7 @@ class Recovery:
     def judge(self) -> None:
         """Find what is damaged and change nothing; instead of `parts`."""
         cursor = self._connection.execute(SELECT_OBJECTS)
-        while rows := cursor.fetchmany(CHUNK_OBJECTS):
+        for rows in _chunks(cursor):
             self._believed(rows, 0)
         self._count_lost()
 
@@ -165,6 +167,21 @@ class Recovery:
         # On a full disk what is damaged stays where it is, and is found again the next time.
         with contextlib.suppress(sqlite3.Error), transaction(self._connection):
             change(self._connection)
+
+
+def _chunks(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of objects in parts that take little memory, whatever their payloads."""
+    rows: list[tuple[Any, ...]] = []
+    left_bytes = CHUNK_BYTES
+    for row in cursor:
+        rows.append(row)
+        payload = row[_PAYLOAD]
+        left_bytes -= len(payload) if isinstance(payload, bytes) else 0
+        if left_bytes <= 0 or len(rows) >= CHUNK_OBJECTS:
+            yield rows
+            rows, left_bytes = [], CHUNK_BYTES
+    if rows:
+        yield rows
 
 
 def write_state(connection: sqlite3.Connection, stamp: int, objects: int) -> None:
