@@ -81,7 +81,12 @@ def _properties() -> st.SearchStrategy[dict[str, Any]]:
         "priority": st.integers(-10, 10),
         "path": addresses,
         "hops": st.integers(0, 64),
-        "history": st.lists(texts, max_size=2),
+        "history": st.lists(
+            st.tuples(st.integers(0, 2**40), texts, texts, texts, st.integers(1, 9), texts).map(
+                list
+            ),
+            max_size=2,
+        ),
         "dead": texts,
         "possibly_duplicate": st.booleans(),
         "failure": texts,

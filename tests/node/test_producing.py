@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import trio
 
@@ -192,6 +194,7 @@ class LostCall:
     """A call whose first frame can still be read, and that is over."""
 
     path = frames.CONSUME
+    connection = SimpleNamespace(peer="somebody")
     metadata = {"content-type": MESSAGEPACK.content_type}
 
     async def receive(self) -> bytes:

@@ -33,7 +33,7 @@ def test_take_is_what_a_plain_list_would_give(sizes, data, count, size_bytes, su
     queue.put_back(every[:front])
     for item in every:
         if data.draw(st.booleans()):
-            item.state = State.GONE
+            item.state = State.SETTLED
     ready = [item for item in every if item.state == State.READY]
     expected, left = [], size_bytes
     allowed = len(every) if suspects is None else suspects
@@ -54,7 +54,7 @@ def test_stale_entries_are_swept_out_when_they_outnumber_the_others() -> None:
     queue = ReadyQueue()
     queue.append(every)
     for item in every[:200]:
-        item.state = State.GONE
+        item.state = State.SETTLED
     queue.sweep(100)
     assert len(queue._entries) == 100
     assert queue.take(1000, 1000) == every[200:]
@@ -65,7 +65,7 @@ def test_a_few_stale_entries_are_left_alone() -> None:
     queue = ReadyQueue()
     queue.append(every)
     for item in every[1:]:
-        item.state = State.GONE
+        item.state = State.SETTLED
     queue.sweep(1)
     assert len(queue._entries) == COMPACT_FROM
 

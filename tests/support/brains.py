@@ -17,7 +17,7 @@ import attrs
 from tests.support.books import check_books
 from tests.support.disk import Disk
 from trionode.ids import object_id
-from trionode.routing import Brain, RoutingOptions, effects, events
+from trionode.routing import Brain, RoutingOptions, effects, events, history
 from trionode.routing.model import Shape
 
 CREDIT_BYTES = 1 << 40
@@ -294,10 +294,11 @@ _MESSAGES = {
 
 
 def _shift(details: dict[str, Any], offset_s: float) -> dict[str, Any]:
-    return {
+    moved = {
         name: value + offset_s if name in {"due", "deadline"} else value
         for name, value in details.items()
     }
+    return {**moved, **history.moved(details, offset_s)}
 
 
 def _offer(sent: effects.SendOffer, giver: Node) -> Any:

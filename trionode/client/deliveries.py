@@ -79,7 +79,7 @@ class Delivery(Generic[T]):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """Rare properties of the object, such as `deadline_ms`, `failure` or `history`."""
+        """Rare properties of the object, such as `deadline_ms` or `failure`."""
         return self._lease.details
 
     @property

@@ -78,7 +78,8 @@ class Consuming:
         context.check_serving()
         stream = ConsumerStream(wire, context.mint_handle())
         self._streams[stream.handle] = stream
-        context.engine.handle(events.ConsumerCame(stream.handle))
+        label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
+        context.engine.handle(events.ConsumerCame(stream.handle, label))
         died = True
         try:
             wire.send(context.hello())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trionode.ids import OBJECT_ID_BYTES, from_runs, to_runs
 from trionode.node.properties import size_of
 from trionode.routing import effects, events
+from trionode.routing.history import read_entries
 from trionode.routing.model import Shape, payloads_of
 from trionode.wire import frames
 
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 Details = dict[str, Any]
 
 _TIMES = {"deadline": "deadline_ms", "due": "delay_ms"}
-_COUNTS = frozenset({"hops", "version"})
+_COUNTS = frozenset({"hops", "version", "history_dropped"})
 _TIMES_BACK = {wire: name for name, wire in _TIMES.items()}
 
-ROUTING_DETAILS = frozenset({"path", "hops"})
+ROUTING_DETAILS = frozenset({"path", "hops", "history", "history_dropped"})
 """What only nodes need to know of an object."""
 NODES_DETAILS = ROUTING_DETAILS | {
-    "history",
     "dead",
     "failure",
     "possibly_duplicate",
@@ -61,6 +61,8 @@ def _to_wire(details: Details, now: float, without: frozenset[str]) -> Details:
             continue
         if name in _TIMES:
             told[_TIMES[name]] = max(0, round((value - now) * MS_PER_S))
+        elif name == "history":
+            told[name] = [[max(0, round((now - e[0]) * MS_PER_S)), *e[1:]] for e in value]
         else:
             told[name] = list(value) if type(value) is tuple else value
     return told
@@ -75,6 +77,8 @@ def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details
             heard[_TIMES_BACK[name]] = now + _seconds(value)
         elif name in _COUNTS:
             heard[name] = min(value, COUNT_MAX) if type(value) is int and value >= 0 else 1
+        elif name == "history":
+            heard[name] = read_entries(value, lambda age_ms: now - _seconds(age_ms))
         else:
             heard[name] = tuple(value) if name == "path" else value
     return heard

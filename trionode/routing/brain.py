@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from trionode.routing.effects import Effect
 
 
+_MAY_EXPIRE = (State.READY, State.DELAYED, State.LEASED)
+
+
 class Brain:
     """All routing decisions of one node.
 
@@ -122,6 +125,7 @@ class Brain:
     def handle(self, event: object, now: float) -> list[Effect]:
         """Take one event at monotonic time `now` (seconds) and return what is to be done."""
         context = self._context
+        context.now = now
         context.leftover = context.draining and not context.durable
         self._handlers[type(event)](event, now)
         out = context.out
@@ -260,8 +264,7 @@ class Brain:
 
         One that is on offer leaves when the offer ends; a dead letter waits for a person.
         """
-        stay = (State.GONE, State.DEAD, State.TRANSFERRING)
-        over = [item for item in dict.fromkeys(items) if item.state not in stay]
+        over = [item for item in dict.fromkeys(items) if item.state in _MAY_EXPIRE]
         if over:
             self._leases.expire(over)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.routing import effects
+from trionode.routing import effects, history
 from trionode.routing.custody import Custody, TypeTable
 from trionode.routing.model import HeldObject, State, Step
 from trionode.routing.queues import Timers
@@ -30,7 +30,8 @@ class Context:
 
     `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
     next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
-    grants to recompute. `leftover`: a leaving node may have something to hand over.
+    grants to recompute. `leftover`: a leaving node may have something to hand over. `now` is
+    the time of the current turn.
     """
 
     node: str
@@ -46,6 +47,13 @@ class Context:
     stale_grants: dict[str, None] = attrs.field(factory=dict)
     draining: bool = False
     leftover: bool = False
+    now: float = 0.0
+
+    def note(
+        self, items: list[HeldObject], what: str, *, consumer: str = "", why: str = ""
+    ) -> None:
+        """Write down in their histories what has just happened to these objects."""
+        history.note(items, self.now, what, self.node, consumer=consumer, why=why)
 
     def requeue(self, objects: list[HeldObject], now: float) -> None:
         """Put objects that have just become ready at the front of their types' queues, in order.
@@ -84,6 +92,7 @@ class Context:
         self.custody.move(items, Step.DELAY)
         for item in items:
             item.holder = None
+            item.since = self.now
             item.amend(due=due)
             self.timers.set(due, "due", item)
 
@@ -108,7 +117,7 @@ class Context:
         self.requeue(ready, now)
         if over:
             self.end_at_deadline(over)
-        return [item for item in items if item.state != State.GONE]
+        return [item for item in items if item.held]
 
     def end_at_deadline(self, items: list[HeldObject]) -> None:
         """The deadline of these has passed: they leave, or stay as dead letters where asked for.
@@ -121,6 +130,7 @@ class Context:
             self.custody.move(kept, Step.BURY)
             for item in kept:
                 item.holder = None
+                item.since = self.now
                 item.amend(dead=EXPIRED, due=None)
             self.out.append(effects.Keep(kept))
         if gone:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.routing.model import TRANSITIONS, HeldObject, Spilled, State, Step
+from trionode.routing.model import ENDS, HELD_STATES, MOVES, HeldObject, Spilled, State, Step
 from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
 
@@ -52,7 +52,7 @@ class TypeTable:
 
     name: str
     ready: ReadyQueue = attrs.field(factory=ReadyQueue)
-    counts: list[int] = attrs.field(factory=lambda: [0] * len(State))
+    counts: list[int] = attrs.field(factory=lambda: [0] * len(HELD_STATES))
     held_bytes: int = 0
     spilled: int = 0
     flows: dict[str, Flow] = attrs.field(
@@ -76,7 +76,7 @@ class TypeTable:
     @property
     def held(self) -> int:
         """How many objects are in custody, in any state."""
-        return sum(self.counts[: State.GONE])
+        return sum(self.counts)
 
 
 class Custody:
@@ -131,10 +131,10 @@ class Custody:
         Raises:
             AssertionError: an object is in a state that the step does not leave from.
         """
-        row = TRANSITIONS[step]
+        row = MOVES[step]
         for item in objects:
             target = row[item.state]
-            assert target not in (None, State.GONE), f"{step.name} from {item.state!r}"
+            assert target is not None, f"{step.name} from {item.state!r}"
             counts = item.table.counts
             counts[item.state] -= 1
             counts[target] += 1
@@ -144,16 +144,17 @@ class Custody:
         """End custody of objects, through one of `FLOWS_OUT`; returns their ids."""
         if self.spilled_bytes:
             self._count_back(objects)
-        row = TRANSITIONS[step]
+        row = ENDS[step]
         held = self.objects
         ids = []
         for item in objects:
-            assert row[item.state] == State.GONE, f"{step.name} from {item.state!r}"
+            target = row[item.state]
+            assert target is not None, f"{step.name} from {item.state!r}"
             del held[item.id]
             ids.append(item.id)
             table = item.table
             table.counts[item.state] -= 1
-            item.state = State.GONE
+            item.state = target
             size_bytes = len(item.payload)
             table.held_bytes -= size_bytes
             self.held_bytes -= size_bytes

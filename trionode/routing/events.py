@@ -50,9 +50,10 @@ class Pushed:
 
 @attrs.frozen
 class ConsumerCame:
-    """A consumer stream opened."""
+    """A consumer stream opened; `label` names its consumer for people."""
 
     stream: Handle
+    label: str = ""
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.routing import effects
+from trionode.routing import effects, history
 from trionode.routing.model import HeldObject, Shape, State, Step, jitter
 from trionode.routing.patterns import is_pattern
 from trionode.routing.subscriptions import ConsumerStream, Subscription
@@ -27,8 +27,6 @@ OTHER_CONSUMER = "the lease ended: the object is leased to another consumer"
 NAMED_TWICE = "the same settle names this lease twice"
 TERMINAL_TEXT_MAX = 1000
 """Characters of a failure's text that are kept."""
-HISTORY_KEPT = 8
-"""Failures of an object whose texts are kept, the last ones; as many as make a dead letter."""
 
 
 class Leases:
@@ -79,10 +77,11 @@ class Leases:
         context = self._context
         context.custody.move(batch, Step.LEASE)
         leases, mark = subscription.leases, subscription.delivered
-        size_bytes = 0
+        size_bytes, now = 0, context.now
         for item in batch:
             item.holder = subscription
             item.mark = mark
+            item.since = now
             mark += 1
             leases[item.id] = item
             size_bytes += len(item.payload)
@@ -100,7 +99,9 @@ class Leases:
 
     def came(self, event: events.ConsumerCame) -> None:
         """A consumer stream opened."""
-        self._context.subscriptions.streams[event.stream] = ConsumerStream(event.stream)
+        self._context.subscriptions.streams[event.stream] = ConsumerStream(
+            event.stream, event.label
+        )
 
     def gone(self, event: events.ConsumerGone, now: float) -> None:
         """A consumer stream ended: all its leases return, those begun by a dead one counted."""
@@ -157,7 +158,9 @@ class Leases:
                 self._local_gone(key, now)
             for demand in subscription.demands:
                 context.stale_grants[demand.key] = None
-        self._count_failure(counted, "its consumer died while processing it")
+        uncounted = [item for item in leased if not died or item.mark >= item.holder.started]  # type: ignore[union-attr]  # a leased object's holder is a subscription
+        self._note(uncounted, history.RETURNED, "its consumer left" if not died else "unstarted")
+        self._count_failure(counted, history.DIED, "its consumer died while processing it")
         for item in counted:
             item.amend(suspect=True)
         returned = [item for item in leased if item.state == State.LEASED]
@@ -229,7 +232,7 @@ class Leases:
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
     ) -> None:
         context = self._context
-        self._count_failure(items, event.reason)
+        self._count_failure(items, history.FAILED, event.reason)
         _acquit(items)
         at_once: list[HeldObject] = []
         for item in items:
@@ -242,12 +245,13 @@ class Leases:
                 at_once.append(item)
         if items:
             context.out.append(effects.Keep(items))
-        self._return(event, at_once, [], now)
+        self._ready_again(at_once, now)
 
     def _reject(
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
     ) -> None:
         _acquit(items)
+        self._note(items, history.REJECTED, event.reason)
         self._bury(items, event.reason or "rejected by its consumer")
         if items:
             self._context.out.append(effects.Keep(items))
@@ -255,6 +259,10 @@ class Leases:
     def _return(
         self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
     ) -> None:
+        self._note(items, history.RETURNED, "given back")
+        self._ready_again(items, now)
+
+    def _ready_again(self, items: list[HeldObject], now: float) -> None:
         self._context.custody.move(items, Step.RETURN)
         self._context.requeue(items, now)
         for table in {item.table.name: item.table for item in items}.values():
@@ -264,6 +272,7 @@ class Leases:
         self, event: events.Settled, items: list[HeldObject], indexes: list[int], now: float
     ) -> None:
         context = self._context
+        self._note(items, history.REPLACED)
         context.custody.move(items, Step.REPLACE)
         for item, index in zip(items, indexes, strict=True):
             context.custody.replace(item, event.payloads[index])
@@ -339,14 +348,19 @@ class Leases:
             if not subscription.free:
                 break
 
-    def _count_failure(self, items: list[HeldObject], text: str) -> None:
+    def _note(self, items: list[HeldObject], what: str, why: str = "") -> None:
+        """Write down what became of leases that a consumer had."""
+        if items:
+            consumer = items[0].holder.stream.label  # type: ignore[union-attr]  # its lease's subscription
+            self._context.note(items, what, consumer=consumer, why=why)
+
+    def _count_failure(self, items: list[HeldObject], what: str, text: str) -> None:
         """Count an attempt of each; those that used up theirs become dead letters."""
         exhausted = []
+        self._note(items, what, text)
         for item in items:
             if text:
-                text = text[:TERMINAL_TEXT_MAX]
-                history = (*item.detail("history", ()), text)[-HISTORY_KEPT:]
-                item.amend(failure=text, history=history)
+                item.amend(failure=text[:TERMINAL_TEXT_MAX])
             if item.attempt >= self._context.options.max_attempts:
                 exhausted.append(item)
             else:
@@ -354,9 +368,11 @@ class Leases:
         self._bury(exhausted, f"failed {self._context.options.max_attempts} times")
 
     def _bury(self, items: list[HeldObject], reason: str) -> None:
-        self._context.custody.move(items, Step.BURY)
+        context = self._context
+        context.custody.move(items, Step.BURY)
         for item in items:
             item.holder = None
+            item.since = context.now
             item.amend(dead=reason[:TERMINAL_TEXT_MAX])
 
     def _retry_delay_s(self, item: HeldObject) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
@@ -14,17 +14,28 @@ if TYPE_CHECKING:
 
 
 class State(enum.IntEnum):
-    """Where an object stands; GONE is terminal: it has left this node's custody."""
+    """Where an object stands at one node. From SETTLED on it has left the node's custody for good.
+
+    The numbers of the states of custody come first, so that a count of each fits a short list.
+    """
 
     READY = 0
     DELAYED = 1
     LEASED = 2
     TRANSFERRING = 3
     DEAD = 4
-    GONE = 5
+    SETTLED = 5
+    EXPIRED = 6
+    GIVEN = 7
+    """Custody is another node's."""
+    DISCARDED = 8
+    DAMAGED = 9
+    """Its payload could not be read back from the store."""
 
 
 HELD_STATES = (State.READY, State.DELAYED, State.LEASED, State.TRANSFERRING, State.DEAD)
+ENDED_STATES = (State.SETTLED, State.EXPIRED, State.GIVEN, State.DISCARDED, State.DAMAGED)
+"""Terminal: nothing happens to an object any more."""
 
 
 class Step(enum.IntEnum):
@@ -60,36 +71,38 @@ class Step(enum.IntEnum):
     """Its payload was left to the store, and the store cannot give it back."""
 
 
-_R, _D, _L, _T, _X, _G = (
-    State.READY,
-    State.DELAYED,
-    State.LEASED,
-    State.TRANSFERRING,
-    State.DEAD,
-    State.GONE,
-)
+_R, _D, _L, _T, _X = HELD_STATES
 
 _ALLOWED: dict[Step, dict[State, State]] = {
     Step.LEASE: {_R: _L},
-    Step.SETTLE: {_L: _G},
+    Step.SETTLE: {_L: State.SETTLED},
     Step.RETURN: {_L: _R},
     Step.DELAY: {_R: _D, _L: _D},
     Step.BURY: {_R: _X, _L: _X, _D: _X},
     Step.DUE: {_D: _R},
     Step.OFFER: {_R: _T, _D: _T, _X: _T},
-    Step.GIVE: {_T: _G},
+    Step.GIVE: {_T: State.GIVEN},
     Step.KEEP: {_T: _R},
     Step.RETRY: {_X: _R},
-    Step.EXPIRE: {_R: _G, _D: _G, _L: _G},
-    Step.DISCARD: {_X: _G},
+    Step.EXPIRE: dict.fromkeys((_R, _D, _L), State.EXPIRED),
+    Step.DISCARD: {_X: State.DISCARDED},
     Step.REPLACE: {_L: _R},
-    Step.LOSE: {_R: _G, _D: _G, _X: _G},
+    Step.LOSE: dict.fromkeys((_R, _D, _X), State.DAMAGED),
 }
 
-TRANSITIONS: tuple[tuple[State | None, ...], ...] = tuple(
-    tuple(_ALLOWED[step].get(state) for state in State) for step in Step
-)
-"""`TRANSITIONS[step][state]` is the next state, or None where the step is a programmer's error."""
+Transitions: TypeAlias = tuple[tuple[State | None, ...], ...]
+
+
+def _table(targets: tuple[State, ...]) -> Transitions:
+    rows = ([_ALLOWED[step].get(state) for state in State] for step in Step)
+    return tuple(tuple(each if each in targets else None for each in row) for row in rows)
+
+
+MOVES = _table(HELD_STATES)
+"""`MOVES[step][state]` is the state that follows within custody; None: the step does not lead to
+one from there, and asking for it is a programmer's error."""
+ENDS = _table(ENDED_STATES)
+"""The same for the steps by which custody ends."""
 
 
 @attrs.frozen
@@ -114,7 +127,7 @@ class Spilled:
 class HeldObject:
     """One object in this node's custody. Mutated by `Custody` and the leases' owner only.
 
-    `since` is when it became ready; `created` when its producer made it, both on this node's
+    `since` is when it came into its state, `created` when its producer made it, both on this node's
     monotonic clock. `holder` is the subscription that leases it or the offer that moves it, `mark`
     its delivery number in that subscription. `details` are rare properties, never mutated in place
     because the objects of a batch share the dict; times in it are absolute on this node's clock
@@ -132,6 +145,11 @@ class HeldObject:
     holder: Subscription | Offer | None = None
     mark: int = 0
     details: dict[str, Any] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is in this node's custody still."""
+        return self.state < State.SETTLED
 
     @property
     def suspect(self) -> bool:

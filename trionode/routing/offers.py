@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from trionode.routing import effects
+from trionode.routing import effects, history
 from trionode.routing.model import HeldObject, State, Step
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Givings:
         context.custody.move(objects, Step.OFFER)
         for item in objects:
             item.holder = offer
+            item.since = context.now
         self.open.setdefault(link.peer, {})[number] = offer
         context.out.append(effects.MarkOffered(link.peer, *number, [item.id for item in objects]))
         context.out.append(
@@ -155,6 +156,7 @@ class Givings:
         kept = [item for item in offer.objects if item is not None and item.holder is offer]
         for item in kept:
             item.amend(possibly_duplicate=True)
+        self._context.note(kept, history.IN_DOUBT, why=f"node {offer.peer} stayed away")
         self._forget(offer)
         kept = self._context.keep(kept, now)
         if kept:
@@ -225,13 +227,17 @@ class Takings:
         context = self._context
         table = context.custody.table(event.type)
         attempts = event.attempts or [1] * len(event.ids)
-        plain = _travelled({}, giver)
+        came = (now, history.RECEIVED, context.node, "", 1, f"from node {giver}")
+        plain = _travelled({}, giver, came)
         fresh: dict[int, HeldObject] = {}
         merged: list[HeldObject] = []
         for index in range(count):
             id_, payload, attempt = event.ids[index], event.payloads[index], attempts[index]
             details = event.details.get(index)
-            details = plain if details is None else _travelled(details, giver)
+            if details is None and attempt == 1:
+                details = plain
+            else:
+                details = _travelled(details or {}, giver, (*came[:4], attempt, came[5]))
             created, state = now - event.ages_s[index], _arrival_state(details, now)
             copy = HeldObject(
                 id_, table, payload, event.shape, created, now, state, attempt, details=details
@@ -257,9 +263,10 @@ class Takings:
         If ours is on its way out, the arriving one takes its place, and the offer is void for it.
         Returns the one held, if it is still.
         """
+        context = self._context
+        context.note([held], history.COPIED, why=copy.detail("history")[-1][5])
         if held.state == State.LEASED:
             return [held]  # a valid lease keeps its name (id, attempt) and its content
-        context = self._context
         version = copy.detail("version", 1)
         ahead = version - held.detail("version", 1)
         if ahead > 0:
@@ -279,13 +286,17 @@ class Takings:
 
 
 PATH_KEPT = 32
-"""Nodes of an object's path that are remembered; older ones no longer delay a return."""
+"""Nodes of an object's path that are remembered: the first and the last ones. Those between no
+longer delay a return."""
 
 
-def _travelled(details: dict[str, Any], giver: str) -> dict[str, Any]:
+def _travelled(details: dict[str, Any], giver: str, came: history.Entry) -> dict[str, Any]:
     """The details of an object after one more hop."""
-    path = (*details.get("path", ()), giver)[-PATH_KEPT:]
-    return {**details, "hops": int(details.get("hops", 0)) + 1, "path": path}
+    path = (*details.get("path", ()), giver)
+    if len(path) > PATH_KEPT:
+        path = (path[0], *path[2:])  # the first one is where the object was accepted
+    details = {**details, "hops": int(details.get("hops", 0)) + 1, "path": path}
+    return history.extended(details, came)
 
 
 def _arrival_state(details: dict[str, Any] | None, now: float) -> State:

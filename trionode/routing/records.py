@@ -1,8 +1,8 @@
 """What of the brain's books outlives the node: plain values that stores write and read back.
 
-Times in them (`created`, and `due` and `deadline` among the details) are on whatever clock the
-writer chose; `shifted` moves them to another one. A stamp orders what was written: an object
-belongs to an offer only if it was written before the offer was.
+Times in them (`created`; `due`, `deadline` and those in the `history` among the details) are on
+whatever clock the writer chose; `shifted` moves them to another one. A stamp orders what was
+written: an object belongs to an offer only if it was written before the offer was.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from trionode.routing import history
+
 if TYPE_CHECKING:
     from trionode.ids import Run
     from trionode.routing.model import HeldObject, Spilled
 
 _TIMES = ("due", "deadline")
+_TIMED = frozenset({*_TIMES, "history"})
 
 
 @attrs.frozen
@@ -37,7 +40,7 @@ class ObjectRecord:
         return attrs.evolve(
             self,
             created=self.created + offset_s,
-            details=_shifted(self.details, offset_s),
+            details=shifted(self.details, offset_s),
         )
 
 
@@ -71,8 +74,13 @@ class TakenRecord:
     refused: tuple[int, ...]
 
 
-def record_of(item: HeldObject, stamp: int, offset_s: float) -> ObjectRecord:
-    """An object as it is now, its times on a clock that is `offset_s` ahead of the brain's."""
+def record_of(
+    item: HeldObject, details: dict[str, Any] | None, stamp: int, offset_s: float
+) -> ObjectRecord:
+    """An object as it is now, its times on a clock that is `offset_s` ahead of the brain's.
+
+    `details` are the object's, shifted already: objects of one batch often share theirs.
+    """
     shape = item.shape
     return ObjectRecord(
         item.id,
@@ -82,13 +90,14 @@ def record_of(item: HeldObject, stamp: int, offset_s: float) -> ObjectRecord:
         shape.fingerprint,
         item.created + offset_s,
         item.attempt,
-        _shifted(item.details, offset_s),
+        details,
         stamp,
     )
 
 
-def _shifted(details: dict[str, Any] | None, offset_s: float) -> dict[str, Any] | None:
-    if details is None or not any(name in details for name in _TIMES):
+def shifted(details: dict[str, Any] | None, offset_s: float) -> dict[str, Any] | None:
+    """Details with their times on a clock that is `offset_s` ahead."""
+    if details is None or _TIMED.isdisjoint(details):
         return details
     moved = {name: details[name] + offset_s for name in _TIMES if name in details}
-    return {**details, **moved}
+    return {**details, **moved, **history.moved(details, offset_s)}

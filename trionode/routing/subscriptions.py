@@ -137,9 +137,13 @@ class Subscription:
 
 @attrs.define(eq=False)
 class ConsumerStream:
-    """One consumer's stream and the subscriptions on it; `suspects` counts those it leases."""
+    """One consumer's stream and the subscriptions on it.
+
+    `label` names it for people; `suspects` counts those it leases.
+    """
 
     handle: Handle
+    label: str = ""
     subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
     suspects: int = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
-from trionode.routing.model import Spilled, State
+from trionode.routing.model import HELD_STATES, Spilled, State
 from trionode.routing.patterns import is_pattern, matches
 from trionode.simulation.fates import InvariantBroken
 
@@ -50,7 +50,7 @@ def recount(brain: Brain) -> None:
         table = item.table
         if id_ != item.id or context.custody.tables.get(table.name) is not table:
             raise InvariantBroken("I8", "an object is filed where it doesn't belong", id_)
-        counts.setdefault(table.name, [0] * len(State))[item.state] += 1
+        counts.setdefault(table.name, [0] * len(HELD_STATES))[item.state] += 1
         sizes[table.name] = sizes.get(table.name, 0) + len(item.payload)
         if isinstance(item.payload, Spilled):
             spilled[table.name] = spilled.get(table.name, 0) + 1
@@ -59,7 +59,7 @@ def recount(brain: Brain) -> None:
     if spilled_bytes != context.custody.spilled_bytes:
         raise InvariantBroken("I8", "the bytes left to the store are not those of the objects")
     for table in context.custody.tables.values():
-        found = counts.get(table.name, [0] * len(State))
+        found = counts.get(table.name, [0] * len(HELD_STATES))
         if found != table.counts or sizes.get(table.name, 0) != table.held_bytes:
             raise InvariantBroken("I8", f"{table.name}: {table.counts} in the books, {found} found")
         if spilled.get(table.name, 0) != table.spilled:

@@ -67,7 +67,9 @@ class _Walk:
         return [self.of(each) for each in value]
 
     def _dict(self, value: dict[Any, Any]) -> Any:
-        return [(self.of(key), self.of(each)) for key, each in value.items()]
+        return [
+            (self.of(key), self.of(each)) for key, each in value.items() if key not in _TOLD_ONLY
+        ]
 
     def _set(self, value: Any) -> Any:
         return sorted(repr(self.of(each)) for each in value)
@@ -94,6 +96,8 @@ class _Walk:
         )
 
 
+_TOLD_ONLY = ("history", "history_dropped")
+"""Rare properties of objects that are for people: nothing depends on them."""
 _SKIPPED: dict[str, tuple[str, ...]] = {
     "Brain": ("_handlers",),
     "Leases": ("_actions",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trionode.routing import effects, events
+from trionode.routing import effects, events, history
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +30,11 @@ def to_absolute(details: Details, now: float) -> Details:
 
 
 def _moved(details: Details, offset_s: float) -> Details:
-    if not any(name in details for name in _TIMES):
+    found = [name for name in _TIMES if name in details]
+    if not found and "history" not in details:
         return details
-    moved = {name: max(0.0, details[name] + offset_s) for name in _TIMES if name in details}
-    return {**details, **moved}
+    moved = {name: max(0.0, details[name] + offset_s) for name in found}
+    return {**details, **moved, **history.moved(details, offset_s)}
 
 
 # --- out --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import attrs
 
 from trionode.routing import effects
 from trionode.routing.model import Spilled
-from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord, record_of
+from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord, record_of, shifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +73,12 @@ class Batch:
 
     def _keep(self, effect: effects.Keep) -> None:
         stamp, offset_s, kept = self.stamp, self.offset_s, self.kept
+        before = details = None
         for item in effect.objects:
-            kept[item.id] = record_of(item, stamp, offset_s)
+            if item.details is not before:
+                before = item.details
+                details = shifted(before, offset_s)
+            kept[item.id] = record_of(item, details, stamp, offset_s)
         if effect.fresh:
             # One that left in this batch and came back may be in the store all the same.
             gone = self.gone

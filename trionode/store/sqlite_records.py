@@ -63,6 +63,8 @@ class Shapes:
         """Rows for numbered records."""
         pack_head = _pack_head
         last, shape_seed = ("", "", ""), self._seed(("", "", ""))
+        packed_of: dict[str, Any] | None = None
+        packed = b""
         for seq, record in records:
             shape = (record.type, record.encoding, record.fingerprint)
             if shape != last:
@@ -74,7 +76,9 @@ class Shapes:
             # Not -0.0, which comes back as 0.0 and would make the checksum differ.
             size, created = _NO_DETAILS, record.created + 0.0
             if record.details is not None:
-                details = pack(record.details)
+                if record.details is not packed_of:  # objects of one batch often share theirs
+                    packed_of, packed = record.details, pack(record.details)
+                details = packed
                 size = len(details)
                 seed = crc32(details, seed)
             head = pack_head(id_, created, record.attempt, record.stamp, size, len(payload))
