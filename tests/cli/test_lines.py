@@ -199,6 +199,12 @@ def test_what_is_behind_the_last_line_end_is_left_over():
     assert splitter.finish() is None
 
 
+def test_the_cr_of_a_last_line_without_a_line_end_is_dropped_as_well():
+    splitter = LineSplitter(10)
+    splitter.feed(b"PING\r")
+    assert splitter.finish() == b"PING"
+
+
 def test_nothing_is_left_over_of_a_line_that_was_too_long():
     splitter = LineSplitter(4)
     splitter.feed(b"123456")

@@ -153,6 +153,17 @@ async def test_sighup_reads_the_peers_again_and_a_wrong_file_changes_nothing(nod
             await status_when(client, lambda status: "n1" in linked(status))
 
 
+async def test_sighup_names_what_changed_and_needs_a_restart(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text("")
+    with node_process("reloads", "--config", str(file)) as reloads:
+        file.write_text('[logging]\nlevel = "debug"\n[limits]\nmax_object_bytes = 2000\n')
+        reloads.signal(signal.SIGHUP)
+        await said_in_log(reloads, "with the next start only")
+        lines = [json.loads(line) for line in reloads.log().splitlines()]
+        assert [line["keys"] for line in lines if "keys" in line] == ["limits.max_object_bytes"]
+
+
 def test_a_command_that_is_interrupted_ends_by_that_signal(node, kind):
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         with started("subscribe", kind, "--node", node.address) as process:

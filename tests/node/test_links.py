@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 from trionode.config import Config, Node, Peers
 from trionode.testing import mesh
@@ -38,6 +39,15 @@ async def test_two_nodes_that_dial_each_other_keep_one_link(autojump_clock):
         await trio.sleep(60)
         for node in nodes.nodes:
             assert [peer["state"] for peer in node.status()["peers"]] == ["linked"]
+
+
+async def test_the_round_trip_time_of_a_fresh_link_is_known_before_it_falls_silent(autojump_clock):
+    async with mesh(2) as nodes:
+        for node in nodes.nodes:
+            await node.linked(1)
+            await trio.testing.wait_all_tasks_blocked()
+            (peer,) = node.status()["peers"]
+            assert peer["rtt_ms"] is not None
 
 
 async def test_nodes_find_each_other_in_any_start_order(autojump_clock):

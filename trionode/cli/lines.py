@@ -325,8 +325,8 @@ class LineSplitter:
         return lines
 
     def finish(self) -> bytes | None:
-        """What is left behind the last LF, or None when nothing usable is."""
-        rest = b"".join(self._parts)
+        """What is left behind the last LF, without a CR at its end; None when nothing usable is."""
+        rest = b"".join(self._parts).removesuffix(b"\r")
         self._parts.clear()
         return rest or None
 

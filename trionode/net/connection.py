@@ -227,6 +227,12 @@ class Connection:
         self._check_alive()
         return trio.current_time() - sent_at
 
+    def probe(self) -> None:
+        """Send a PING without waiting for its answer, which sets `rtt_s`."""
+        if self._session.ready:
+            self._pings.send()
+            self.wake()
+
     @property
     def rtt_s(self) -> float | None:
         """The round-trip time of the last PING in seconds; None before the first."""

@@ -94,6 +94,7 @@ class Link:
             ProtocolError: the peer broke the protocol.
         """
         call = self._wire.call
+        call.connection.probe()  # for the status; keepalive asks only a peer that is silent
         while messages := await call.receive_many():
             for data in messages:
                 if self.over.is_set():

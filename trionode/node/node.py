@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from trionode.config import changed_keys
 from trionode.errors import Error
 from trionode.ids import PRODUCER_BYTES
 from trionode.net import listener
@@ -123,11 +124,16 @@ class Node:
             self._scope.cancel()
         self._stop.set()
 
-    def reload(self, config: Config) -> None:
-        """Take over what can change while the node runs: the section `peers`."""
+    def reload(self, config: Config) -> list[str]:
+        """Take over what can change while the node runs: the section `peers`.
+
+        Returns the keys of all else that differs from what the node was started with.
+        """
         # Half of the rest is in use already: with all of it, the node would contradict itself.
         self._context.config = attrs.evolve(self._context.config, peers=config.peers)
         self._peers.set_configured(config.peers.addresses)
+        changed = changed_keys(self._config, config)
+        return [key for key in changed if not key.startswith("peers.")]
 
     @property
     def context(self) -> NodeContext:

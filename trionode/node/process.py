@@ -110,8 +110,12 @@ async def _heed_signals(
                 continue
             running.set_level(config.logging.level)
             running.set_format(config.logging.format)
-            node.reload(config)
+            taken = ("logging.level", "logging.format")
+            waiting = [key for key in node.reload(config) if key not in taken]
             log.info("the configuration was read again")
+            if waiting:
+                text = "changed settings that take effect with the next start only"
+                log.warning(text, keys=", ".join(waiting))
 
 
 def _raise_file_limit(connections: int, log: logs.Logger) -> None:
