@@ -89,3 +89,12 @@ def test_an_empty_node_says_so():
     text = status_text({**STATUS, "peers": [], "types": {}})
     assert "no peers" in text
     assert "no types yet" in text
+
+
+def test_patterns_are_shown_where_there_are_some():
+    assert "PATTERN" not in status_text(STATUS)
+    pool = {"subscriptions": 2, "credit": 64, "remote_credit": 0}
+    text = status_text({**STATUS, "patterns": {"billing.*": pool}})
+    *_, titles, line = text.splitlines()
+    assert titles.split() == ["PATTERN", "SUBSCRIPTIONS", "CREDIT", "REMOTE", "CREDIT"]
+    assert line.split() == ["billing.*", "2", "64", "0"]

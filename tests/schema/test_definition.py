@@ -7,7 +7,7 @@ from hypothesis import given
 
 from tests.strategies import names
 from trionode.errors import Refused, Status
-from trionode.schema.definition import MAX_TYPE_NAME_BYTES, check_type_name
+from trionode.schema.definition import MAX_TYPE_NAME_BYTES, check_key, check_type_name
 
 
 @given(names)
@@ -37,3 +37,36 @@ def test_a_hostile_name_is_not_repeated_at_length():
     with pytest.raises(Refused) as caught:
         check_type_name("x" * 1_000_000)
     assert len(str(caught.value)) < 400
+
+
+@given(names)
+def test_what_names_a_type_can_be_subscribed_to(name):
+    assert check_key(name) == name
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*", ">", "billing.*", "billing.>", "*.Order", "a.*.b", "*.*", "*.>", "a.*.>"]
+)
+def test_a_pattern_can_be_subscribed_to_and_names_no_type(pattern):
+    assert check_key(pattern) == pattern
+    with pytest.raises(Refused, match="cannot name a type"):
+        check_type_name(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a.>.b", ">.a", ">>", "**", "a*", "*a", "a.b*", "a>", ".*", "*.", "a..*", "a.* ", "é.*",
+     "x" * MAX_TYPE_NAME_BYTES + ".*"],
+)  # fmt: skip
+def test_a_pattern_that_is_none_is_refused_with_what_is_allowed(pattern):
+    with pytest.raises(Refused) as caught:
+        check_key(pattern)
+    assert caught.value.grpc_status is Status.INVALID_ARGUMENT
+    assert "billing.*" in caught.value.hint
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["", ".", "a..b", "a b", "é"])
+def test_a_name_that_is_none_cannot_be_subscribed_to(name):
+    with pytest.raises(Refused, match="cannot name a type"):
+        check_key(name)

@@ -15,7 +15,9 @@ Commands, one a line, and their replies, one per command, in order:
   DEFINE <type> [<json schema>]         OK <fingerprint>
   PUSH <type> <json>                    OK <id>
   PUSHB <type> <base64>                 OK <id>
-  SUBSCRIBE <type> [<credit>]           OK      (credit 1; again sets it)
+  SUBSCRIBE <type> [<credit>]           OK      (credit 1; again sets it; billing.* is any type
+                                                of billing with one more segment, billing.>
+                                                with one or more)
   UNSUBSCRIBE <type>                    OK
   ACK <id>[#<attempt>]                  OK
   NACK <id>[#<attempt>] [<delay s>]     OK

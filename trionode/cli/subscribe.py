@@ -28,6 +28,8 @@ A payload that is not JSON is a base64 string, with the encoding "raw".
 Examples:
   trionode subscribe Order | jq .object
   trionode subscribe Order Invoice --count 10 --timeout 5
+  trionode subscribe 'billing.*'                   (every type with one more segment)
+  trionode subscribe 'billing.>' '*.Order'         (one or more; any first segment)
   trionode subscribe Order --count 1 --no-ack      (look, don't take)
 """
 

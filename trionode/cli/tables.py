@@ -22,6 +22,7 @@ _TYPE_COLUMNS = (
     ("settled", "settled"),
     ("transferred", "given"),
 )
+_PATTERN_COLUMNS = ("subscriptions", "credit", "remote_credit")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
@@ -76,7 +77,10 @@ def status_text(status: Mapping[str, Any]) -> str:
         f"store {store.get('kind', '-')}{place}, {store.get('state')}, {size(store.get('bytes'))}",
         f"memory {size(memory.get('bytes'))} of {size(memory.get('limit'))}",
     ]
-    return "\n".join([*head, "", *_peers(status["peers"]), "", *_types(status["types"])])
+    parts = [head, _peers(status["peers"]), _types(status["types"])]
+    if status.get("patterns"):
+        parts.append(_patterns(status["patterns"]))
+    return "\n\n".join(["\n".join(part) for part in parts])
 
 
 def _peers(peers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,6 +108,15 @@ def _types(types: Mapping[str, Mapping[str, Any]]) -> list[str]:
         (name, *(_figure(key, counts.get(key)) for key, _ in _TYPE_COLUMNS))
         for name, counts in sorted(types.items())
     ]
+    return table(titles, rows)
+
+
+def _patterns(patterns: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (key, *(_figure(name, counts.get(name)) for name in _PATTERN_COLUMNS))
+        for key, counts in sorted(patterns.items())
+    ]
+    titles = ("PATTERN", *(name.replace("_", " ").upper() for name in _PATTERN_COLUMNS))
     return table(titles, rows)
 
 

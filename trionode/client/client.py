@@ -226,7 +226,9 @@ class Client:
 
         Args:
             types: classes, whose objects come as such, or names of types, whose objects come as
-                plain JSON values, or bytes where they are not JSON.
+                plain JSON values, or bytes where they are not JSON. A name may be a pattern:
+                `billing.*` is every type with one more segment, `billing.>` with one or more. Of a
+                pattern's types, those whose classes are given beside it come as such.
             credit: how many unsettled deliveries there may be at a time; 0 is a pause.
             credit_bytes: about how many bytes of payload they may have.
             on_undecodable: what becomes of an object that does not fit its class: it is nacked, to

@@ -12,7 +12,7 @@ from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
 from trionode.node.producing import too_large
 from trionode.routing import effects, events
-from trionode.schema.definition import check_type_name
+from trionode.schema.definition import check_key
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -197,12 +197,12 @@ class Consuming:
 
 
 def _keys_of(frame: frames.Subscribe, known: tuple[str, ...] | None, free: int) -> tuple[str, ...]:
-    """The types that a Subscribe names, each once; `known` are those of that subscription before.
+    """The types and patterns that a Subscribe names, each once; `known`: what it named before.
 
     Raises:
         Refused: there are none, a name is none, too many, or others than before.
     """
-    keys = tuple(dict.fromkeys(check_type_name(name) for name in frame.types))
+    keys = tuple(dict.fromkeys(check_key(name) for name in frame.types))
     if not keys:
         raise Refused(Status.INVALID_ARGUMENT, "a subscription names at least one type")
     if known is not None and set(keys) != set(known):

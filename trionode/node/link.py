@@ -10,7 +10,7 @@ import trio
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.node import convert
 from trionode.node.context import misplaced
-from trionode.schema.definition import check_type_name
+from trionode.schema.definition import check_key, check_type_name
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Link:
         if any(len(node) > IDENTITY_MAX_CHARACTERS for path in frame.paths for node in path):
             raise _wrong("an id that is too long to be a node's")
         for key in frame.keys:
-            _check_name(key)
+            _check_name(key, check_key)
         self._learn(frame.definitions)
         self._context.engine.handle(convert.interest_told(frame, self.handle))
 
@@ -197,8 +197,8 @@ def _wrong(what: str) -> ProtocolError:
     return ProtocolError(f"a peer told of {what}", grpc_status=Status.INVALID_ARGUMENT)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, check: Callable[[str], str] = check_type_name) -> None:
     try:
-        check_type_name(name)
+        check(name)
     except Refused as refusal:
         raise ProtocolError(str(refusal), grpc_status=Status.INVALID_ARGUMENT) from None

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT, TypeTable
 from trionode.routing.model import State
+from trionode.routing.patterns import is_pattern
 from trionode.wire import frames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trionode.node.context import NodeContext
     from trionode.node.mesh import Mesh
+    from trionode.routing.subscriptions import Subscription
     from trionode.store import Store
 
 FORMAT = 1
@@ -32,7 +36,9 @@ def status_of(
     """The document as it stands at `now`; `started` is when the node was ready."""
     brain = context.engine.brain
     custody = brain.context.custody
-    names = sorted({*custody.tables, *brain.context.subscriptions.demands})
+    keys = {*brain.context.subscriptions.demands, *brain.interest.routes}
+    patterns = sorted(key for key in keys if is_pattern(key))
+    names = sorted({*custody.tables, *brain.context.subscriptions.demands}.difference(patterns))
     kept = store.status()
     return {
         "format": FORMAT,
@@ -54,6 +60,7 @@ def status_of(
             name: _type_status(context, custody.tables.get(name) or TypeTable(name), now)
             for name in names
         },
+        "patterns": {key: _pattern_status(context, key) for key in patterns},
         "memory": {"bytes": custody.resident_bytes, "limit": context.config.limits.memory_bytes},
         "counters": {
             "unknown_frames": context.counters.unknown_frames,
@@ -65,17 +72,36 @@ def status_of(
 
 
 def _type_status(context: NodeContext, table: TypeTable, now: float) -> dict[str, Any]:
-    brain = context.engine.brain
-    demand = brain.context.subscriptions.demands.get(table.name)
-    links = brain.interest.links.values()
-    accounts = [link.give[table.name] for link in links if table.name in link.give]
+    """What is held of a type, and who would take it by its name or by a pattern."""
+    subscriptions = _subscriptions(context, table.keys)
     oldest = table.ready.oldest()
     return {
         **{name: table.counts[state] for name, state in _STATES.items()},
         "bytes": table.held_bytes,
         "oldest_ready_age_s": round(now - oldest.since, 3) if oldest is not None else None,
-        "subscriptions": len(demand.subscriptions) if demand is not None else 0,
-        "credit": demand.free if demand is not None else 0,
-        "remote_credit": sum(account.credit for account in accounts),
+        "subscriptions": len(subscriptions),
+        "credit": sum([each.free for each in subscriptions]),
+        "remote_credit": _remote_credit(context, table.keys),
         **{name: table.flows[name].count for name in _FLOWS},
     }
+
+
+def _pattern_status(context: NodeContext, key: str) -> dict[str, Any]:
+    """The one pool of credit that all types of a pattern draw on; it shows at each of them, too."""
+    subscriptions = _subscriptions(context, (key,))
+    return {
+        "subscriptions": len(subscriptions),
+        "credit": sum([each.free for each in subscriptions]),
+        "remote_credit": _remote_credit(context, (key,)),
+    }
+
+
+def _subscriptions(context: NodeContext, keys: Sequence[str]) -> dict[Subscription, None]:
+    """The local subscriptions for any of these keys, each once."""
+    demands = context.engine.brain.context.subscriptions.demands
+    return {each: None for key in keys if key in demands for each in demands[key].subscriptions}
+
+
+def _remote_credit(context: NodeContext, keys: Sequence[str]) -> int:
+    links = context.engine.brain.interest.links.values()
+    return sum([link.give[key].credit for link in links for key in keys if key in link.give])

@@ -16,6 +16,12 @@ _ALLOWED = (
     f"a type's name is at most {MAX_TYPE_NAME_BYTES} letters, digits, '_' and '-' in segments "
     "separated by single dots, like billing.Invoice"
 )
+_PATTERN = re.compile(r"(?:(?:[A-Za-z0-9_-]+|\*)\.)*(?:[A-Za-z0-9_-]+|[*>])")
+_ALLOWED_PATTERN = (
+    "a pattern is a type's name in which '*' takes the place of one whole segment, and '>' that of "
+    "one or more at its end, like billing.* or billing.>"
+)
+_SIGNS = frozenset("*>")
 
 
 @attrs.frozen
@@ -35,5 +41,22 @@ def check_type_name(name: str) -> str:
     """
     if len(name) <= MAX_TYPE_NAME_BYTES and _NAME.fullmatch(name) is not None:
         return name
-    shown = ascii(name if len(name) <= MAX_TYPE_NAME_BYTES else name[:40] + "...")
-    raise Refused(Status.INVALID_ARGUMENT, f"{shown} cannot name a type", _ALLOWED)
+    raise Refused(Status.INVALID_ARGUMENT, f"{_shown(name)} cannot name a type", _ALLOWED)
+
+
+def check_key(key: str) -> str:
+    """The key itself, when it may be subscribed to: a type's name, or a pattern of names.
+
+    Raises:
+        Refused: INVALID_ARGUMENT, saying what was found and what is allowed.
+    """
+    if _SIGNS.isdisjoint(key):
+        return check_type_name(key)
+    if len(key) <= MAX_TYPE_NAME_BYTES and _PATTERN.fullmatch(key) is not None:
+        return key
+    text = f"{_shown(key)} is no pattern of types' names"
+    raise Refused(Status.INVALID_ARGUMENT, text, _ALLOWED_PATTERN)
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= MAX_TYPE_NAME_BYTES else name[:40] + "...")

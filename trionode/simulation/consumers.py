@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LATENCY_S = 0.0003
 AGAIN_S = 0.5
+ALL_TYPES = "t.*"
+"""The pattern of all types that are pushed."""
 SHAPE = Shape("json", "")
 NOTHING_FREE = 1 << 20
 """Byte allowance of a window: what is pushed here is small."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.simulation.consumers import HABITS, Consumer
+from trionode.simulation.consumers import ALL_TYPES, HABITS, Consumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,7 +198,7 @@ class Faults:
         if draw == 0 and len(world.consumers) < world.consumers_max:
             node = world.any_node(generator)
             if node is not None:
-                keys = (generator.pick(world.types),)
+                keys = (generator.pick((*world.types, ALL_TYPES, ">")),)
                 credit = 1 + generator.below(32)
                 consumer = Consumer(
                     world, generator.fork(generator.below(1 << 30)), node, keys, credit

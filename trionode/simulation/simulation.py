@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.simulation.consumers import HABITS
+from trionode.simulation.consumers import ALL_TYPES, HABITS
 from trionode.simulation.endings import is_drained, judge, name_stranded
 from trionode.simulation.faults import Faults
 from trionode.simulation.world import STEP_S, World
@@ -48,6 +48,8 @@ class Simulation(World):
             keys: tuple[str, ...] = (self.types[number % len(self.types)],)
             if number % 4 == 3:
                 keys = (*keys, self.types[(number + 1) % len(self.types)])
+            elif number % 4 == 2:
+                keys = (ALL_TYPES,)
             habit = HABITS[0]
             if "consumers" in settings.faults:
                 habit = self._random.pick(HABITS)
@@ -100,7 +102,7 @@ class Simulation(World):
             if node not in served:
                 served.update(dict.fromkeys(_served_by(node)))
                 generator = self.generator.fork(30_000 + node.index)
-                keys = tuple(self.types)
+                keys = generator.pick((tuple(self.types), (ALL_TYPES,)))
                 self.add_consumer(node, keys, CREDIT, generator=generator).connect()
 
     def _drain(self, progress: Callable[[float], None]) -> None:

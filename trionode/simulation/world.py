@@ -41,7 +41,7 @@ class World:
         self.scheduler = Scheduler()
         self.trace = Trace(settings.keep_trace)
         self.network = Network(self.scheduler, self.generator.fork(1))
-        self.types = [f"t{number}" for number in range(settings.types)]
+        self.types = [f"t.{number}" for number in range(settings.types)]
         self.nodes: list[SimulatedNode] = []
         self.by_name: dict[str, SimulatedNode] = {}
         self._hosts: list[Host] = []
