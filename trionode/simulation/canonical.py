@@ -101,6 +101,7 @@ _TOLD_ONLY = ("history", "history_dropped")
 _SKIPPED: dict[str, tuple[str, ...]] = {
     "Brain": ("_handlers",),
     "Leases": ("_actions",),
-    "Moves": ("_seen", "hops", "returns", "_by_name"),
+    "Grants": ("_seen",),
+    "Moves": ("_seen", "hops", "returns", "returned", "_by_name"),
 }
 """Attributes that are the same in every state, or that only count."""

@@ -19,6 +19,7 @@ from trionode.simulation import frames
 from trionode.simulation.books import check_sums, recount
 from trionode.simulation.canonical import canonical
 from trionode.simulation.disk import Disk
+from trionode.simulation.grants import Grants
 from trionode.simulation.host import Host
 from trionode.simulation.moves import Moves
 
@@ -65,6 +66,7 @@ class Cell:
     ) -> None:
         self.host = Host(index, options, self._observe, self._carry)
         self.moves = Moves()
+        self.grants = Grants(self.moves)
         self.durable = durable
         self.now = 0.0
         self.out: list[Output] = []
@@ -115,6 +117,7 @@ class Cell:
             disk = Disk()
         self.host.node = node
         self.moves.node_started(self.host, self.now)
+        self.grants.node_started(self.host)
         self.host.start(node, disk, self.now, self.now)
 
     def _crash(self, written: bool) -> None:  # noqa: FBT001  # an operation is a tuple
@@ -179,6 +182,9 @@ class Cell:
 
     def _observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         self.moves.observe(host, event, out, now)
+        self.grants.observe(host, event, out, now)
+        if type(event) is events.Tick:
+            self.grants.check_withdrawn(host, now)
         for effect in out:
             if type(effect) is effects.Deliver:
                 for item in effect.objects:
@@ -229,6 +235,7 @@ class Cell:
             self._handles,
             self._stream,
             self.moves,
+            self.grants,
             now=self.now,
         )
 

@@ -19,8 +19,10 @@ AGAIN_S = 0.5
 ALL_TYPES = "t.*"
 """The pattern of all types that are pushed."""
 SHAPE = Shape("json", "")
-NOTHING_FREE = 1 << 20
-"""Byte allowance of a window: what is pushed here is small."""
+CREDIT_BYTES = 1 << 20
+"""Byte allowance of most windows: more than their credit will ever need."""
+FEW_BYTES = 600
+"""The same of one in eight: less than some single objects have."""
 
 
 @attrs.frozen
@@ -66,6 +68,7 @@ class Consumer:
         self.node = node
         self.keys = keys
         self.credit = credit
+        self.credit_bytes = FEW_BYTES if generator.chance(0.125) else CREDIT_BYTES
         self.habit = habit
         self.stream = 0
         self.closed = False
@@ -93,7 +96,9 @@ class Consumer:
         self.subscription += 1
         self._delivered = 0
         self._say(
-            events.Subscribed(self.stream, self.subscription, self.keys, self.credit, NOTHING_FREE)
+            events.Subscribed(
+                self.stream, self.subscription, self.keys, self.credit, self.credit_bytes
+            )
         )
 
     def _say(self, event: object) -> None:
@@ -118,7 +123,9 @@ class Consumer:
         self.credit = credit
         if self.stream:
             self._say(
-                events.Subscribed(self.stream, self.subscription, self.keys, credit, NOTHING_FREE)
+                events.Subscribed(
+                    self.stream, self.subscription, self.keys, credit, self.credit_bytes
+                )
             )
 
     def close(self) -> None:

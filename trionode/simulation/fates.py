@@ -22,12 +22,16 @@ class Fate:
     `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
     `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
     delivery must carry. `contents` are what its payload may be, by version; the last is current.
+    `began` is when it was pushed first.
     `destroyed` says with what a copy of it was lost beyond what a node can prevent, `lost` that it
-    was the last one.
+    was the last one. `not_before` and `deadline` are the producer's, `due` is the last failure's,
+    in simulated time; `early_s` is how much nearer jumping clocks have brought them, `late_s` how
+    long they stood still on the way between nodes, the last time since `sent`; `timed`: it has any.
     """
 
     type: str
     contents: list[bytes]
+    began: float = 0.0
     acknowledged: bool = False
     holders: list[int] = attrs.field(factory=list)
     deliveries: int = 0
@@ -37,7 +41,13 @@ class Fate:
     destroyed: str = ""
     lost: str = ""
     attempt: int = 1
+    not_before: float = 0.0
     deadline: float | None = None
+    due: float = 0.0
+    early_s: float = 0.0
+    late_s: float = 0.0
+    sent: float = 0.0
+    timed: bool = False
     excuses: list[str] = attrs.field(factory=list)
 
     def excuse(self, reason: str) -> None:

@@ -156,7 +156,7 @@ class Faults:
         node = self._node(generator)
         if node is not None and not node.paused:
             forward_s = generator.pick((0.05, 1.0, 20.0))
-            self._world.invariants.ledger.slack_s += forward_s
+            self._world.invariants.ledger.clock_jumped(node.host, forward_s)
             node.clock.jump(self._world.scheduler.time, forward_s)
             node.clock_jumped()
 

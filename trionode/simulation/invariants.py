@@ -1,7 +1,7 @@
 """All checkers of I1-I9, put together: what is looked at after every event, and what in samples.
 
 Each invariant is checked in one place: I1, I6, G3 and G5 by the ledger; I3 and I4 by the moves;
-I7 and I8 by the books; I2 and I9 here; I5 at the end of a run.
+R4 by the grants; I7 and I8 by the books; I2 and I9 here; I5 at the end of a run.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from trionode.routing import effects, events
 from trionode.routing.model import State
 from trionode.simulation.books import check_sums, recount
 from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.grants import Grants
 from trionode.simulation.ledger import Ledger
 from trionode.simulation.moves import Moves
+from trionode.simulation.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
 SAMPLE_SUMS = 64
 """With sampling, the sums of a node are checked after so many of its events."""
+SAMPLE_GRANTS = 4
+"""The same of unspent credit, at ticks."""
 SAMPLE_RECOUNT = 8192
-RECOUNT_EVERY = 256
-"""How often a node's objects are all counted anew, which costs as much as it holds."""
+"""The same of its objects, counted one by one: that costs as much as the node holds."""
 
 _CUSTODY = (
     effects.Keep,
@@ -46,23 +49,34 @@ class Invariants:
         hosts: all nodes by index, also those that come later.
         every: check all at every event; else only the ledger is exact and the rest sampled.
         calm: no fault of any kind is simulated, so that I2 must hold.
+        even_clocks: no clock jumps or runs fast or slow.
     """
 
     def __init__(
-        self, options: RoutingOptions, hosts: Sequence[Host], *, every: bool, calm: bool
+        self,
+        options: RoutingOptions,
+        hosts: Sequence[Host],
+        *,
+        every: bool,
+        calm: bool,
+        even_clocks: bool,
     ) -> None:
         self._hosts = hosts
-        self.ledger = Ledger(options.max_attempts)
+        self.ledger = Ledger(options, even_clocks=even_clocks)
         self.moves = Moves()
+        self.grants = Grants(self.moves)
+        self.rates = Rates(options, self.ledger)
         self.checks = 0
         self._calm = calm
         self._sums_mask = 1 if every else SAMPLE_SUMS
-        self._recount_mask = RECOUNT_EVERY if every else SAMPLE_RECOUNT
+        self._grants_mask = 1 if every else SAMPLE_GRANTS
+        self._recount_mask = 1 if every else SAMPLE_RECOUNT
 
     def node_started(self, host: Host, now: float) -> None:
         """A life of a node begins."""
         self.ledger.node_started(host)
         self.moves.node_started(host, now)
+        self.grants.node_started(host)
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event; raises `InvariantBroken` if that must not have happened."""
@@ -70,14 +84,19 @@ class Invariants:
         if kind is events.Recovered:
             return
         if out or kind is not events.Tick:
-            self.ledger.observe(host, event, out)
-        self.moves.observe(host, event, out, now)
+            self.ledger.observe(host, event, out, now)
+            self.moves.observe(host, event, out, now)
+            for id_ in self.moves.returned:
+                self.rates.returned(id_)
+            self.grants.observe(host, event, out, now)
         if kind is events.LinkDown:
             self._check_undisturbed(out)
         if self._calm and kind is events.OfferCame:
             self._check_holders(event)  # type: ignore[arg-type]  # checked in the line before
         turns = host.turns
         assert host.brain is not None
+        if kind is events.Tick and turns % self._grants_mask == 0:
+            self.grants.check_withdrawn(host, now)
         if turns % self._sums_mask == 0:
             self.checks += 1
             check_sums(host.brain, len(self.ledger.held[host.index]))

@@ -13,27 +13,26 @@ from trionode.routing import effects, events
 from trionode.simulation.copies import check_arrival, check_recovered
 from trionode.simulation.fates import Fate, InvariantBroken
 from trionode.simulation.leases import LeaseBook
+from trionode.simulation.times import Times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
     from trionode.routing.effects import Effect
+    from trionode.routing.options import RoutingOptions
     from trionode.simulation.host import Host
-
-
-CLOCKS_MAX_S = 2.0
-"""How far clocks that never jump drift apart in a run."""
 
 
 class Ledger:
     """All fates, and what follows for each node.
 
     Args:
-        max_attempts: after which a failed object must be a dead letter.
+        options: of the brains.
+        even_clocks: no clock jumps or runs fast or slow.
     """
 
-    def __init__(self, max_attempts: int) -> None:
+    def __init__(self, options: RoutingOptions, *, even_clocks: bool = True) -> None:
         self.fates: dict[int, Fate] = {}
         self.leases: dict[int, LeaseBook] = {}
         self.held: dict[int, dict[int, None]] = {}
@@ -41,13 +40,10 @@ class Ledger:
         """By node: what left its custody and may come back if it crashes now."""
         self._saving: dict[int, dict[int, None]] = {}
         """The same, of what the write under way would settle."""
-        self.time = 0.0
-        """Now, in simulated time."""
-        self.slack_s = CLOCKS_MAX_S
-        """How far a node's clock may be ahead."""
+        self.times = Times(options, even=even_clocks)
         self.counts: dict[str, int] = {}
         self.duplicates: dict[str, int] = {}
-        self._max_attempts = max_attempts
+        self._max_attempts = options.max_attempts
         self._seen: dict[type, Callable[[Host, object, Any], None]] = {
             effects.Keep: self._kept,
             effects.Forget: self._forgot,
@@ -143,11 +139,19 @@ class Ledger:
         fate.lost = fate.destroyed
         self.count(f"lost with {fate.lost}")
 
+    def clock_jumped(self, host: Host, forward_s: float) -> None:
+        """A node's clock jumps: what it holds is due earlier."""
+        held = self.held.get(host.index, ())
+        self.times.jumps_s += forward_s
+        self.times.jumped((self.fates[id_] for id_ in held), forward_s)
+
     # --- producers -----------------------------------------------------------------------------
 
-    def attempted(self, id_: int, type_: str, payload: bytes, deadline: float | None) -> None:
-        """A producer sends an object for the first time."""
-        self.fates[id_] = Fate(type_, [payload], deadline=deadline)
+    def attempted(self, id_: int, type_: str, payload: bytes, times: dict[str, float]) -> None:
+        """A producer sends an object for the first time; `due` and `deadline` as simulated time."""
+        fate = self.fates[id_] = Fate(type_, [payload], self.times.time, timed=bool(times))
+        fate.not_before = times.get("due", 0.0)
+        fate.deadline = times.get("deadline")
 
     def acknowledged(self, ids: Iterable[int]) -> None:
         """A node has told the producer that custody of these is taken."""
@@ -158,13 +162,16 @@ class Ledger:
 
     # --- what a brain does ---------------------------------------------------------------------
 
-    def observe(self, host: Host, event: object, out: list[Effect]) -> None:
+    def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event and answered with these effects."""
+        self.times.now = now
         kind = type(event)
         if kind is events.Settled:
             self._settling(host, event, out)  # type: ignore[arg-type]  # checked in the line before
         elif kind is events.ConsumerGone or kind is events.Unsubscribed:
             self._leases_end(host, event)
+        elif kind is events.Subscribed:
+            self._subscribed(host, event)
         elif kind is events.Started:
             self.leases[host.index].started(event.stream, event.subscription, event.count)  # type: ignore[attr-defined]  # as above
         seen = self._seen
@@ -185,6 +192,8 @@ class Ledger:
                 if type(event) is events.OfferCame:
                     self.count("transfers")
                     check_arrival(event, item)
+                    if fate.timed:
+                        self.times.arrived(fate)
             details = item.details
             if details is not None and not effect.fresh:
                 fate = self.fates[item.id]
@@ -216,19 +225,16 @@ class Ledger:
 
     def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
         """It was accepted; or refused, and its deadline had passed meanwhile."""
-        if not fate.holders and self._is_past(fate):
+        if not fate.holders and self.times.is_past(fate):
             self._left_expired(host, fate, id_)
         else:
             self.count("handed over")
 
     def _left_expired(self, _host: Host, fate: Fate, id_: int) -> None:
-        if not self._is_past(fate):
+        if not self.times.is_past(fate):
             raise InvariantBroken("G2", "an object expired before its deadline", id_)
         fate.expired = True
         self.count("expired")
-
-    def _is_past(self, fate: Fate) -> bool:
-        return fate.deadline is not None and fate.deadline <= self.time + self.slack_s
 
     def _duplicate(self, fate: Fate, id_: int, what: str) -> None:
         if not fate.excuses:
@@ -239,7 +245,7 @@ class Ledger:
 
     # --- leases --------------------------------------------------------------------------------
 
-    def _delivered(self, host: Host, _event: object, effect: effects.Deliver) -> None:
+    def _delivered(self, host: Host, event: object, effect: effects.Deliver) -> None:
         book = self.leases[host.index]
         held = self.held[host.index]
         for item in effect.objects:
@@ -247,14 +253,20 @@ class Ledger:
             fate = self.fates[id_]
             if id_ not in held:
                 raise InvariantBroken("I6", f"node {host.index} leases what it has not", id_)
-            if not book.grant(id_, effect.stream, effect.subscription, item.attempt):
-                raise InvariantBroken("I6", f"leased twice at node {host.index}", id_)
+            size_bytes = len(item.payload)
+            book.grant(
+                *(id_, effect.stream, effect.subscription),
+                attempt=item.attempt,
+                size_bytes=size_bytes,
+            )
             fate.deliveries += 1
             if fate.settled or any(
                 id_ in self.leases[other].valid for other in fate.holders if other != host.index
             ):
                 self._duplicate(fate, id_, "delivered twice")
             self._check_delivery(fate, id_, item)
+            if fate.timed:
+                self.times.check_delivery(host, event, fate, item)
 
     def _check_delivery(self, fate: Fate, id_: int, item: Any) -> None:
         if fate.excuses:
@@ -272,6 +284,11 @@ class Ledger:
         for id_, attempt in effect.leases:
             if not self.leases[host.index].end(id_, effect.stream, attempt):
                 raise InvariantBroken("I6", "a lease that was not valid is taken back", id_)
+
+    def _subscribed(self, host: Host, event: Any) -> None:
+        self.leases[host.index].subscribed(
+            event.stream, event.subscription, event.credit, event.credit_bytes
+        )
 
     def _leases_end(self, host: Host, event: Any) -> None:
         subscription = getattr(event, "subscription", None)
@@ -301,10 +318,15 @@ class Ledger:
             self.count(f"settles by {event.action}")
             if event.action == "nack":
                 self._failed(fate)
+                self.times.nacked(fate, event.delay_s)
             elif event.action == "replace":
                 fate.attempt = 1
                 fate.contents.append(event.payloads[index])
 
     def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
+        for item in effect.objects:
+            fate = self.fates[item.id]
+            if fate.timed:
+                self.times.offered(fate)
         self.count("offers")
         self.count("objects offered", len(effect.objects))

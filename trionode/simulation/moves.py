@@ -74,6 +74,8 @@ class Moves:
     def __init__(self) -> None:
         self.returns = 0
         """Moves back to a node on the path, or beyond `max_hops` (I4)."""
+        self.returned: list[int] = []
+        """The objects of those of the last event."""
         self.hops: dict[int, int] = {}
         """How many arrivals there were after so many moves."""
         self._nodes: dict[int, _Node] = {}
@@ -97,6 +99,8 @@ class Moves:
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event and answered with these effects."""
         node = self._nodes[host.index]
+        if self.returned:
+            self.returned = []
         handler = self._seen.get(type(event))
         if handler is not None:
             handler(host, node, event, now)
@@ -108,6 +112,11 @@ class Moves:
                     node.journeys.pop(id_, None)
             elif type(effect) is effects.UnmarkOffered and type(event) is events.Tick:
                 self._gave_up(host, node, effect.peer, now)
+
+    def leads_on(self, host: Host, link: int, key: str) -> bool:
+        """Whether a node knows of interest in a key that does not come from this link's peer."""
+        links = self._nodes[host.index].links
+        return any(key in peer.accounts for handle, peer in links.items() if handle != link)
 
     def _link_up(self, _host: Host, node: _Node, event: events.LinkUp, _now: float) -> None:
         node.links[event.link] = Peer(event.peer, event.durable)
@@ -216,6 +225,7 @@ class Moves:
         if peer.node not in journey.path and journey.hops < options.max_hops:
             return
         self.returns += 1
+        self.returned.append(item.id)
         backoff = min(
             options.overflow_after_s * float(2 ** min(journey.hops, 32)), options.overflow_cap_s
         )

@@ -18,6 +18,7 @@ WINDOW = 256
 """Pushes a producer has open at most."""
 AGAIN_S = 0.5
 """How long a producer waits before it connects again."""
+LARGE_BYTES = 1000
 SHAPE = Shape("json", "")
 
 
@@ -52,26 +53,25 @@ class Producer:
         first, world = self._next, self._world
         self._next += count
         for sequence in range(first, first + count):
-            times, deadline = self._times()
-            payload = b"%d-%d" % (self.id & 0xFFFF, sequence)
+            times = self._times()
+            payload = self._payload(sequence)
             self.open[sequence] = (payload, times)
             world.invariants.ledger.attempted(
-                object_id(self.id, sequence), self.type, payload, deadline
+                object_id(self.id, sequence), self.type, payload, dict(times)
             )
         if self.stream:
             self._send(first, count)
         return count
 
-    def _times(self) -> tuple[tuple[tuple[str, float], ...], float | None]:
+    def _times(self) -> tuple[tuple[str, float], ...]:
         """Now and then an object that must wait, or that expires; as points in simulated time."""
         draw = self._generator.below(64)
         now = self._world.scheduler.time
         if draw == 0:
-            return (("due", now + self._generator.between(0.1, 5.0)),), None
+            return (("due", now + self._generator.between(0.1, 5.0)),)
         if draw == 1:
-            deadline = now + self._generator.between(0.5, 30.0)
-            return (("deadline", deadline),), deadline
-        return (), None
+            return (("deadline", now + self._generator.between(0.5, 30.0)),)
+        return ()
 
     def _send(self, first: int, count: int) -> None:
         floor = min(self.open, default=self._next) - 1
@@ -97,7 +97,12 @@ class Producer:
 
     def _sent(self, sequence: int) -> tuple[bytes, tuple[tuple[str, float], ...]]:
         """What was sent under a number, also if it was acknowledged since on another stream."""
-        return self.open.get(sequence) or (b"%d-%d" % (self.id & 0xFFFF, sequence), ())
+        return self.open.get(sequence) or (self._payload(sequence), ())
+
+    def _payload(self, sequence: int) -> bytes:
+        """One of its own under each number; one in sixteen is large."""
+        payload = b"%d-%d" % (self.id & 0xFFFF, sequence)
+        return payload.ljust(LARGE_BYTES, b".") if sequence % 16 == 3 else payload
 
     def _note_node(self, sequence: int, node: SimulatedNode) -> None:
         before = self._first_at.setdefault(sequence, node.host.node)

@@ -46,7 +46,11 @@ class World:
         self.by_name: dict[str, SimulatedNode] = {}
         self._hosts: list[Host] = []
         self.invariants = Invariants(
-            settings.options, self._hosts, every=settings.every, calm=not settings.faults
+            settings.options,
+            self._hosts,
+            every=settings.every,
+            calm=not settings.faults,
+            even_clocks="clocks" not in settings.faults,
         )
         self.figures = Figures()
         self.producers: list[Producer] = []
@@ -102,7 +106,7 @@ class World:
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """Every event of every brain passes here, with what it caused."""
-        time = self.invariants.ledger.time = self.scheduler.time
+        time = self.invariants.ledger.times.time = self.scheduler.time
         self.trace.event(time, host.index, event, out)
         self.figures.observe(host.index, event, out)
         self.invariants.observe(host, event, out, now)
