@@ -13,6 +13,7 @@ from trionode.routing import effects, events
 from trionode.routing.credit import RELAY_BYTES
 from trionode.routing.model import State
 from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.moves import wants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,8 +108,8 @@ class Grants:
         if context.draining:
             raise InvariantBroken("R10", f"credit for {key} granted while draining")
         demand = context.subscriptions.demands.get(key)
-        table = context.custody.tables.get(key)
-        ready = table.counts[State.READY] if table is not None else 0
+        tables = [each for each in context.custody.tables.values() if wants(key, each.name)]
+        ready = sum([table.counts[State.READY] for table in tables])
         room = demand.free - ready if demand is not None else 0
         room_bytes = demand.free_bytes if demand is not None else 0
         granted = list(book[key].values())
@@ -117,7 +118,7 @@ class Grants:
         # A share is rounded up, so that each link may be a byte above its part.
         if unspent <= room and unspent_bytes <= room_bytes + len(granted):
             return
-        held = sum(table.counts[state] for state in _MOVING) if table is not None else 0
+        held = sum([table.counts[state] for table in tables for state in _MOVING])
         window = options.relay_window - held
         fits = unspent <= window and unspent_bytes <= RELAY_BYTES + len(granted)
         if not fits or not self._moves.leads_on(host, link, key):
