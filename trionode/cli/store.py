@@ -80,6 +80,7 @@ def info(as_json: bool, **place: Any) -> None:  # noqa: FBT001  # click's signat
         "producers": found.producers,
         "definitions": found.definitions,
         "open offers": f"{found.offers_given} given, {found.offers_taken} taken",
+        "settled": found.settled,
         "set aside": found.set_aside,
     }
     width = max(map(len, lines)) + 2

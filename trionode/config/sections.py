@@ -72,6 +72,12 @@ class Store:
     kind: str = attrs.field(default="sqlite", validator=checks.choice("memory", "sqlite"))
     """`sqlite`: in the data directory; an acknowledged object is on disk. `memory`: an acknowledged
     object lives as long as the node does."""
+    retention_s: float = attrs.field(default=0.0, validator=checks.seconds())
+    """How long settled objects are kept for `trionode query`, by a durable store; 0: not at all."""
+    retention_objects: int = attrs.field(default=1_000_000, validator=checks.count())
+    """The most settled objects that are kept; the oldest go first."""
+    retention_bytes: int = attrs.field(default=1 * GIB, validator=checks.count())
+    """The most bytes of payloads of settled objects that are kept."""
 
 
 @attrs.frozen

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from trionode.schema.definition import Definition
     from trionode.store import Store
 
+TIDY_S = 5.0
+"""How often it is looked whether settled objects were kept long enough."""
 RETRY_S = 1.0
 """How long a store that failed rests before the commit is tried again."""
 
@@ -238,7 +240,17 @@ class Engine:
         return self.durable and (self._running is not None or bool(self._commit.batch))
 
     def _next_commit(self, stamp: int) -> _Commit:
-        return _Commit(Batch(stamp, self._unix_time() - trio.current_time()))
+        offset_s = self._unix_time() - trio.current_time()
+        return _Commit(Batch(stamp, offset_s, retains=self._store.retains))
+
+    async def run_tidying(self) -> None:
+        """Task: have the store delete, some at a time, what it has kept long enough."""
+        while True:
+            await trio.sleep(TIDY_S)
+            while self._store.tidying_due(self._unix_time()):
+                self._commit.batch.tidy_at = self._unix_time()
+                self._work.set()
+                await self.committed()
 
     async def _write(self, batch: Batch) -> None:
         if not batch:

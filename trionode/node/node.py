@@ -240,6 +240,7 @@ class Node:
                 "rebalancer": context.engine.run_ticks,
                 "store committer": context.engine.run_commits,
                 "payload reader": context.engine.run_reads,
+                "tidying": context.engine.run_tidying,
                 "reporter": self._report,
                 "peers": lambda: self._peers.run(self._mesh),
                 "news of peers": self._mesh.run_news,

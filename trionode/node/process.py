@@ -15,7 +15,7 @@ import trio
 from trionode import logs
 from trionode.errors import ConfigurationError
 from trionode.node.node import Node
-from trionode.store import MemoryStore, SqliteStore
+from trionode.store import MemoryStore, Retention, SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,13 @@ def make_store(config: Config) -> Store:
     """The store of the kind that is configured."""
     if config.store.kind == "memory":
         return MemoryStore(os.urandom)
-    return SqliteStore(Path(config.node.data_dir), config.node.name, os.urandom)
+    store = config.store
+    return SqliteStore(
+        Path(config.node.data_dir),
+        config.node.name,
+        os.urandom,
+        Retention(store.retention_s, store.retention_objects, store.retention_bytes),
+    )
 
 
 async def _heed_signals(

@@ -216,7 +216,7 @@ class Brain:
             "doubt": self._doubt_due,
         }
         fired = list(context.timers.due(now))
-        self._expire([key for _when, kind, key in fired if kind == "deadline"])
+        self._expire([key for _when, kind, key in fired if kind == "deadline"], now)
         for _when, kind, key in fired:
             if kind != "deadline":
                 fire[kind](key, now)
@@ -259,14 +259,14 @@ class Brain:
         item.table.ready.append([item])
         self._leases.match(item.table)
 
-    def _expire(self, items: list[HeldObject]) -> None:
+    def _expire(self, items: list[HeldObject], now: float) -> None:
         """G2: an object leaves at the deadline its producer set, whatever it waits for.
 
         One that is on offer leaves when the offer ends; a dead letter waits for a person.
         """
         over = [item for item in dict.fromkeys(items) if item.state in _MAY_EXPIRE]
         if over:
-            self._leases.expire(over)
+            self._leases.expire(over, now)
 
     def _plan_due(self, table: TypeTable, _now: float) -> None:
         table.wake = float("inf")

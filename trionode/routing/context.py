@@ -116,10 +116,10 @@ class Context:
                 ready.append(item)
         self.requeue(ready, now)
         if over:
-            self.end_at_deadline(over)
+            self.end_at_deadline(over, now)
         return [item for item in items if item.held]
 
-    def end_at_deadline(self, items: list[HeldObject]) -> None:
+    def end_at_deadline(self, items: list[HeldObject], now: float) -> None:
         """The deadline of these has passed: they leave, or stay as dead letters where asked for.
 
         None of them is leased or on offer any more, as far as its holder goes.
@@ -134,7 +134,8 @@ class Context:
                 item.amend(dead=EXPIRED, due=None)
             self.out.append(effects.Keep(kept))
         if gone:
-            self.out.append(effects.Forget(self.custody.remove(gone, Step.EXPIRE, "expired")))
+            ids = self.custody.remove(gone, Step.EXPIRE, "expired")
+            self.out.append(effects.Forget(ids, "expired", now))
 
     def watch(self, items: list[HeldObject]) -> None:
         """Set the timers that objects new in custody need: the end of a delay, the deadline."""

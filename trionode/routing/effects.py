@@ -55,9 +55,15 @@ class Keep(StoreEffect):
 
 @attrs.frozen
 class Forget(StoreEffect):
-    """These objects have left custody."""
+    """These objects have left custody.
+
+    `outcome` says how, for stores that keep what was settled: `settled`, `expired` or
+    `transferred`; `at` is when, on the brain's clock.
+    """
 
     ids: list[int]
+    outcome: str = "transferred"
+    at: float = 0.0
 
 
 @attrs.frozen

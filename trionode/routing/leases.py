@@ -221,12 +221,12 @@ class Leases:
         self._credit_freed(subscriptions)
 
     def _ack(
-        self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], _now: float
+        self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
     ) -> None:
         context = self._context
         ids = context.custody.remove(items, Step.SETTLE, "settled")
         if ids:
-            context.out.append(effects.Forget(ids))
+            context.out.append(effects.Forget(ids, "settled", now))
 
     def _nack(
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
@@ -289,7 +289,7 @@ class Leases:
 
     # --- shared --------------------------------------------------------------------------------
 
-    def expire(self, items: list[HeldObject]) -> None:
+    def expire(self, items: list[HeldObject], now: float) -> None:
         """End objects whose deadline passed; those who lease some are told.
 
         All at once: what is freed must not go to one that is about to end as well.
@@ -303,7 +303,7 @@ class Leases:
         subscriptions = self._release(leased)
         for table in dict.fromkeys([item.table for item in items]):
             context.regrant(table)
-        context.end_at_deadline(items)
+        context.end_at_deadline(items, now)
         for stream, leases in lost.items():
             context.out.append(effects.LoseLeases(stream, leases, "its deadline passed"))
         self._credit_freed(subscriptions)

@@ -8,12 +8,14 @@ from trionode.store.batch import Batch
 from trionode.store.damage import Damage
 from trionode.store.memory import MemoryStore
 from trionode.store.sqlite import SqliteStore
+from trionode.store.sqlite_retention import Retention
 
 __all__ = [
     "Batch",
     "Damage",
     "Identity",
     "MemoryStore",
+    "Retention",
     "SqliteStore",
     "Store",
     "StoreError",

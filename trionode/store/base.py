@@ -57,6 +57,8 @@ class Store(Protocol):
     """What is written survives the node's crash."""
     blocks: bool
     """Calls wait for a disk or a network and belong into a thread."""
+    retains: bool
+    """Settled objects are kept for queries."""
     last_stamp: int
     """The last stamp that was written; known once it is open."""
 
@@ -96,6 +98,9 @@ class Store(Protocol):
         Raises:
             StoreError: the store cannot be read now.
         """
+
+    def tidying_due(self, now_unix: float) -> bool:
+        """Whether a batch with `tidy_at` would free room; does not block."""
 
     def status(self) -> StoreStatus:
         """How it stands; does not block."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trionode.query.selection import RETAINED
 from trionode.routing import effects
 from trionode.routing.model import Spilled
 from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord, record_of, shifted
@@ -37,6 +38,18 @@ class ProducerChange:
     anew: bool = False
 
 
+@attrs.frozen
+class Retired:
+    """An object that left and is kept for queries.
+
+    `settled` is Unix time; `record` is there where the store may not have the object as it was.
+    """
+
+    settled: float
+    outcome: str
+    record: ObjectRecord | None
+
+
 @attrs.define(eq=False)
 class Batch:
     """What one commit writes. To be applied in this order: `gone`, `kept`; the rest is apart.
@@ -44,6 +57,8 @@ class Batch:
     `gone` are ids of objects to delete, whether the store has them or not; `kept` objects to write,
     over what the store has of them. Of offers, None means that the store may forget them.
     `partial`: some of `kept` are `Spilled`, and keep the payload that the store has of them.
+    `retired` are those of `gone`, and some never written, that are kept for queries; there are none
+    unless `retains`. `tidy_at`: the Unix time at which to look for some that were kept long enough.
 
     Args:
         stamp: the stamp of the last effect of the batch before this one.
@@ -59,11 +74,21 @@ class Batch:
     taken: dict[OfferKey, TakenRecord | None] = attrs.field(factory=dict)
     definitions: list[Definition] = attrs.field(factory=list)
     partial: bool = False
+    retains: bool = attrs.field(default=False, kw_only=True)
+    retired: dict[int, Retired] = attrs.field(factory=dict)
+    tidy_at: float | None = None
     _fresh: set[int] = attrs.field(factory=set)
 
     def __bool__(self) -> bool:
         return bool(
-            self.kept or self.gone or self.producers or self.given or self.taken or self.definitions
+            self.kept
+            or self.gone
+            or self.producers
+            or self.given
+            or self.taken
+            or self.definitions
+            or self.retired
+            or self.tidy_at
         )
 
     def add(self, effect: effects.StoreEffect) -> None:
@@ -87,6 +112,8 @@ class Batch:
             self.partial = True
 
     def _forget(self, effect: effects.Forget) -> None:
+        if self.retains and effect.outcome in RETAINED:
+            self._retire(effect)
         kept, gone, fresh = self.kept, self.gone, self._fresh
         for id_ in effect.ids:
             kept.pop(id_, None)
@@ -94,6 +121,14 @@ class Batch:
                 fresh.discard(id_)
             else:
                 gone[id_] = None
+
+    def _retire(self, effect: effects.Forget) -> None:
+        settled = effect.at + self.offset_s
+        for id_ in effect.ids:
+            record = self.kept.get(id_)
+            if record is not None and isinstance(record.payload, Spilled):
+                record = None  # the store has all of it but what changed last
+            self.retired[id_] = Retired(settled, effect.outcome, record)
 
     def _remember_producer(self, effect: effects.RememberProducer) -> None:
         change = self.producers.get(effect.producer)

@@ -25,6 +25,7 @@ class MemoryStore:
     kind = "memory"
     durable = False
     blocks = False
+    retains = False
     last_stamp = 0
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
@@ -52,6 +53,10 @@ class MemoryStore:
     def payloads(self, ids: list[int]) -> list[bytes | None]:
         """None."""
         return [None] * len(ids)
+
+    def tidying_due(self, now_unix: float) -> bool:  # noqa: ARG002  # see Store
+        """Never."""
+        return False
 
     def status(self) -> StoreStatus:
         """Always well."""

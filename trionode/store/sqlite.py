@@ -38,6 +38,7 @@ from trionode.store.sqlite_opening import open_sound
 from trionode.store.sqlite_payloads import PayloadReader, rows_of
 from trionode.store.sqlite_records import Shapes
 from trionode.store.sqlite_recovery import Recovery, write_state
+from trionode.store.sqlite_retention import Retained, Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,13 +62,20 @@ class SqliteStore:
         directory: the node's data directory, made where it is missing.
         name: the node's name, for whoever finds the directory taken.
         random_bytes: gives so many random bytes, for the id of a new node.
+        retention: how long settled objects are kept for queries.
     """
 
     kind = "sqlite"
     durable = True
     blocks = True
 
-    def __init__(self, directory: Path, name: str, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        random_bytes: Callable[[int], bytes],
+        retention: Retention | None = None,
+    ) -> None:
         self.path = directory / schema.DATABASE_FILE
         self._name = name
         self._random_bytes = random_bytes
@@ -77,6 +85,13 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._shapes = Shapes()
         self._reader = PayloadReader(self.path)
+        retention = retention or Retention()
+        self.retains = retention.on
+        self._retained = Retained(retention)
+
+    def tidying_due(self, now_unix: float) -> bool:
+        """See `Store`."""
+        return self._retained.is_due(now_unix)
 
     def open(self, now_unix_ms: int) -> Identity:
         """Take the directory, check the database and repair it where it must be."""
@@ -99,6 +114,7 @@ class SqliteStore:
         self._connection = connection
         identity, damage = take_identity(connection, now_unix_ms, self._random_bytes)
         self._books = Books()
+        self._retained.load(connection)
         self._recovery = Recovery(
             connection,
             self._books,
@@ -158,6 +174,7 @@ class SqliteStore:
         count = len(numbers) - len(leaving) + len(written) - len(staying)
         books = self._books.plan(batch)
         with schema.transaction(connection):
+            self._retained.carry_out(connection, batch, leaving, self._shapes)
             if leaving:
                 runs = to_runs(sorted(leaving.values()))
                 connection.executemany(_DELETE, [(run[0], sum(run) - 1) for run in runs])
@@ -172,6 +189,7 @@ class SqliteStore:
         self._next_number = first + len(written)
         self.last_stamp = max(self.last_stamp, batch.stamp)
         books.finish()
+        self._retained.finish()
 
     def _completed(
         self, connection: sqlite3.Connection, kept: dict[int, ObjectRecord]

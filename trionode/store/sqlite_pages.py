@@ -2,7 +2,7 @@
 
 For what SQLite gives up on: a page whose header is damaged, a tree whose inner pages are. Records
 found here are candidates only; their checksums say whether to believe them. Nothing raises for any
-content. This reader knows the one page size and the two shapes of rows of `sqlite_schema`.
+content. This reader knows the one page size and the three shapes of rows of `sqlite_schema`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _F64 = struct.Struct(">d")
 
-_START = re.compile(rb"[\x04-\x18]\x00")
+_START = re.compile(rb"[\x04-\x1c]\x00")
 """How a record of ours begins: few columns, the first of which is NULL for the row's number."""
 
 Row = tuple[Any, ...]

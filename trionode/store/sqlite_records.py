@@ -135,6 +135,24 @@ class Shapes:
         return known
 
 
+_LEFT_SEED = crc32(b"settled")
+
+
+def left_mark(settled: float, outcome: str) -> int:
+    """The checksum of when and how an object left, beside that of the object itself."""
+    return crc32(struct.pack(">d", settled), crc32(outcome.encode(), _LEFT_SEED))
+
+
+def settled_of(columns: tuple[Any, ...]) -> tuple[float, str] | None:
+    """When and how an object left, out of (settled, outcome, mark); None: damaged."""
+    settled, outcome, mark = columns
+    try:
+        text = outcome.decode()
+        return (settled, text) if left_mark(settled, text) == mark else None
+    except (ValueError, TypeError, AttributeError, struct.error):
+        return None
+
+
 # --- books ------------------------------------------------------------------------------------
 
 _BOOK_SEEDS = {name: crc32(name.encode()) for name in BOOKS}

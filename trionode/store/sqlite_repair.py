@@ -20,7 +20,7 @@ from trionode.store.damage import Damage
 from trionode.store.sqlite_identity import stored_identity
 from trionode.store.sqlite_image import Image
 from trionode.store.sqlite_pages import Reader
-from trionode.store.sqlite_records import Shapes, book_of, book_row, unpack
+from trionode.store.sqlite_records import Shapes, book_of, book_row, settled_of, unpack
 from trionode.store.sqlite_recovery import write_state
 from trionode.store.sqlite_wal import read_log
 
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from trionode.store.sqlite_pages import Cell, Row
 
 _OBJECT = len(schema.OBJECT_COLUMNS)
+_SETTLED = len(schema.SETTLED_COLUMNS)
 _BOOK = 3
 _ID, _STAMP = (schema.OBJECT_COLUMNS.index(name) for name in ("id", "stamp"))
+_OUTCOME = schema.SETTLED_COLUMNS.index("outcome")
 _TEXT = slice(schema.OBJECT_COLUMNS.index("type"), schema.OBJECT_COLUMNS.index("created"))
 
 
@@ -105,6 +107,8 @@ class _Salvage:
         self._taken: set[int] = set()
         """The numbers of objects in use."""
         self._unplaced: list[Row] = []
+        self._settled = 0
+        """How many were taken over of what is kept for queries."""
         self._books: dict[tuple[str, int], Row] = {}
         self._broken: list[Cell] = []
 
@@ -119,6 +123,8 @@ class _Salvage:
                 self._broken.append(cell)
             elif cell.row is not None and len(cell.row) == _OBJECT:
                 self._take_object(cell.number, cell.row)
+            elif cell.row is not None and len(cell.row) == _SETTLED:
+                self._take_settled(cell.row)
             elif cell.row is not None:
                 self._take_book(cell.number, cell.row)
         identity = stored_identity(
@@ -126,7 +132,7 @@ class _Salvage:
         )
         if identity is not None and identity[2] > schema.SCHEMA_VERSION:
             raise schema.newer_schema(identity[2])
-        if not self._books and not self._objects:
+        if not self._books and not self._objects and not self._settled:
             version = int.from_bytes(image.page(1)[60:64], "big")
             if image.page(1)[68:72] == schema.APPLICATION_ID.to_bytes(4, "big") and version:
                 raise schema.newer_schema(version)
@@ -138,6 +144,9 @@ class _Salvage:
     def _is_believed(self, row: Row) -> bool:
         if len(row) == _OBJECT:
             return self._shapes.record(row, 0) is not None
+        if len(row) == _SETTLED:
+            sound = self._shapes.record(row[:_OBJECT], 0) is not None
+            return sound and settled_of(row[_OBJECT:]) is not None
         return len(row) == _BOOK and book_of(row) is not None
 
     def _take_object(self, number: int | None, row: Row) -> None:
@@ -163,6 +172,15 @@ class _Salvage:
         marks = ", ".join("?" * _OBJECT)
         self._connection.execute(f"INSERT INTO objects VALUES ({marks})", values)  # noqa: S608  # marks only
         self._taken.add(number)
+
+    def _take_settled(self, row: Row) -> None:
+        values = list(row)
+        for at in (*range(_TEXT.start, _TEXT.stop), _OUTCOME):
+            values[at] = values[at].decode()
+        # In the order in which they are found; their numbers must have no gaps.
+        marks = ", ".join("?" * (_SETTLED - 1))
+        self._connection.execute(f"INSERT INTO settled VALUES (NULL, {marks})", values[1:])  # noqa: S608  # marks only
+        self._settled += 1
 
     def _take_book(self, number: int | None, row: Row) -> None:
         table = book_of(row)
@@ -226,7 +244,7 @@ class _Salvage:
 def _table(cell: Cell) -> str:
     if cell.row is None:
         return "unknown"
-    return "objects" if len(cell.row) == _OBJECT else "books"
+    return {_OBJECT: "objects", _SETTLED: "settled"}.get(len(cell.row), "books")
 
 
 def _age(table: str, row: Row) -> Any:

@@ -1,9 +1,10 @@
 """The database file of the SQLite store: tables, version, migrations, and how it is opened.
 
-Objects have columns, so that they can be queried. All other tables are books: a number, a body in
-MessagePack, a checksum. Every table is keyed by its rowid and has no index: rows are found by
-numbers that the store remembers, a commit appends to one end of one tree, and a damaged page costs
-what is on it only. `sqlite_pages` reads this layout without SQLite: change both together.
+Objects, and those that were settled, have columns, so that they can be queried. All other tables
+are books: a number, a body in MessagePack, a checksum. Every table is keyed by its rowid and has no
+index: rows are found by numbers that the store remembers, a commit appends to one end of one tree,
+and a damaged page costs what is on it only. `sqlite_pages` reads this layout without SQLite: change
+both together.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ PAGE_BYTES = 4096
 """Smaller ones cost more levels, larger ones more log per small commit; measured."""
 APPLICATION_ID = 0x7472696F
 """`trio`, in the file's header: `file(1)` and this module tell the file by it."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SETTLED_SINCE = 2
+"""The first version that has the table `settled`."""
 CACHE_KIB = 16 * 1024
 WAL_RETAINED_BYTES = 16 * 1024 * 1024
 """What stays of the log's file after a checkpoint: overwriting is cheaper to fsync than growing."""
@@ -36,11 +39,20 @@ OBJECT_COLUMNS = (
     "seq", "id", "type", "encoding", "fingerprint", "created", "attempt", "stamp", "crc",
     "details", "payload",
 )  # fmt: skip
+SETTLED_COLUMNS = ("number", *OBJECT_COLUMNS[1:], "settled", "outcome", "mark")
+"""Of objects that left custody and are kept for queries; the first ones as in `objects`."""
 BOOKS = ("identity", "state", "definitions", "producers", "given", "taken", "damaged")
 
 _OBJECTS = """CREATE TABLE objects (
     seq INTEGER PRIMARY KEY, id BLOB, type TEXT, encoding TEXT, fingerprint TEXT, created REAL,
     attempt INTEGER, stamp INTEGER, crc INTEGER, details BLOB, payload BLOB
+)"""
+
+
+_SETTLED = """CREATE TABLE settled (
+    number INTEGER PRIMARY KEY, id BLOB, type TEXT, encoding TEXT, fingerprint TEXT, created REAL,
+    attempt INTEGER, stamp INTEGER, crc INTEGER, details BLOB, payload BLOB, settled REAL,
+    outcome TEXT, mark INTEGER
 )"""
 
 
@@ -54,7 +66,11 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(_book(name))
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+def _second(connection: sqlite3.Connection) -> None:
+    connection.execute(_SETTLED)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 """The step to each version from the one before it; never changed once released."""
 
 

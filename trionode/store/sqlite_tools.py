@@ -19,7 +19,13 @@ from trionode.store.lock import DirectoryLock, holder
 from trionode.store.sqlite_books import Books
 from trionode.store.sqlite_identity import stored_identity
 from trionode.store.sqlite_opening import check_files, check_structure
-from trionode.store.sqlite_records import Shapes, is_sound, unpack
+from trionode.store.sqlite_records import (
+    CHECKSUM_DIFFERS,
+    Shapes,
+    is_sound,
+    settled_of,
+    unpack,
+)
 from trionode.store.sqlite_recovery import CHUNK_OBJECTS, SELECT_OBJECTS, Recovery
 
 if TYPE_CHECKING:
@@ -48,6 +54,7 @@ class StoreInfo:
     offers_given: int
     offers_taken: int
     set_aside: int
+    settled: int
 
 
 @contextlib.contextmanager
@@ -108,7 +115,25 @@ def info(directory: Path) -> StoreInfo:
             offers_given=len(books.given),
             offers_taken=len(books.taken),
             set_aside=set_aside,
+            settled=_settled(connection),
         )
+
+
+def _settled(connection: sqlite3.Connection) -> int:
+    """How many settled objects are kept; a store from before there were any has no table."""
+    if schema.user_version(connection) < schema.SETTLED_SINCE:
+        return 0
+    (count,) = connection.execute("SELECT count(*) FROM settled").fetchone()
+    return int(count)
+
+
+def _damaged_settled(connection: sqlite3.Connection) -> Iterator[Damage]:
+    if schema.user_version(connection) < schema.SETTLED_SINCE:
+        return
+    shapes, width = Shapes(), len(schema.OBJECT_COLUMNS)
+    for row in connection.execute("SELECT * FROM settled ORDER BY number"):
+        if shapes.record(row[:width], 0) is None or settled_of(row[width:]) is None:
+            yield Damage("settled", row[0], CHECKSUM_DIFFERS, kept=False)
 
 
 def verify(directory: Path) -> tuple[list[Damage], list[str]]:
@@ -129,7 +154,7 @@ def verify(directory: Path) -> tuple[list[Damage], list[str]]:
                 for number, body, crc in connection.execute("SELECT * FROM damaged")
                 if is_sound("damaged", (number, body, crc))
             ]
-            return damage + recovery.damage, aside
+            return [*damage, *recovery.damage, *_damaged_settled(connection)], aside
     except StoreError as error:
         if not isinstance(error.__cause__, sqlite3.DatabaseError):
             raise
