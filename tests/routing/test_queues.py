@@ -56,7 +56,7 @@ def test_stale_entries_are_swept_out_when_they_outnumber_the_others() -> None:
     for item in every[:200]:
         item.state = State.SETTLED
     queue.sweep(100)
-    assert len(queue._entries) == 100
+    assert len(queue._plain) == 100
     assert queue.take(1000, 1000) == every[200:]
 
 
@@ -67,7 +67,7 @@ def test_a_few_stale_entries_are_left_alone() -> None:
     for item in every[1:]:
         item.state = State.SETTLED
     queue.sweep(1)
-    assert len(queue._entries) == COMPACT_FROM
+    assert len(queue._plain) == COMPACT_FROM
 
 
 @given(st.lists(st.integers(0, 20)), st.integers(0, 20))

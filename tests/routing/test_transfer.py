@@ -335,3 +335,43 @@ def test_a_hundred_consumers_here_and_one_there_settle_everything(mesh) -> None:
         one.ack(*one.take())
     assert where(mesh) == {}
     assert mesh["b"].flow("T", "transferred") == 0
+
+
+def test_thousands_that_may_not_return_yet_do_not_hold_up_those_that_may_go(mesh) -> None:
+    """Neither for want of credit at the beginning, nor when credit comes in small pieces."""
+    mesh["b"].push("T", count=3000, path=("a",), hops=9)
+    movable = mesh["b"].push("T", count=5)
+    away = mesh["a"].consumer("T", credit=1)
+    for _ in movable:
+        mesh.run()
+        away.ack(*away.take())
+    assert mesh["a"].flow("T", "settled") == 5
+    assert mesh.now == 0.0
+    assert not mesh["b"].brain.work_flagged
+
+
+def test_thousands_returned_to_the_front_do_not_hold_up_the_overflow_of_those_behind(mesh) -> None:
+    blocker = mesh["a"].consumer("T", credit=1)
+    dying = mesh["a"].consumer("T", credit=2000)
+    mesh["a"].push("T", count=2001)
+    mesh["a"].push("T", count=3)
+    mesh.wait(0.15)
+    assert len(blocker.delivered) == 1
+    dying.leave()
+    away = mesh["b"].consumer("T", credit=3)
+    mesh.run()
+    assert [sequence > 2001 for sequence in away.sequences()] == [True] * 3
+
+
+def test_what_may_go_only_where_there_is_no_credit_does_not_hold_up_the_rest(mesh) -> None:
+    """Objects that came from a may go to c only, where nobody has credit; others may go to a."""
+    mesh.link("b", "c")
+    mesh["b"].push("T", count=3000, path=("a",), hops=7)
+    mesh["b"].push("T", count=4)
+    mesh["c"].consumer("T", credit=0)
+    away = mesh["a"].consumer("T", credit=4)
+    mesh.run()
+    assert away.sequences() == [3001, 3002, 3003, 3004]
+    mesh["c"].consumer("T", credit=7)
+    mesh.run()
+    assert len(mesh["c"].held()) == 7

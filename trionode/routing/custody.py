@@ -40,14 +40,15 @@ class Flow:
 
 @attrs.define(eq=False)
 class TypeTable:
-    """Everything held of one type. Mutated by `Custody` only, but for the last five.
+    """Everything held of one type. Mutated by `Custody` only, but for the last six.
 
     `spilled` counts the objects whose payload is not in memory. `keys` are its name and the
     patterns in use that match it; `turn` counts whose turn it is among the subscriptions of several
     keys. `local_gone` is when the last local subscription went; `wake` the earliest timer set for
-    planning this type's transfers; `wished` that a peer knows of a backlog. `fetching`: payloads
-    are being read back; `look_in`: how many objects may leave the queue's front before it must be
-    looked at which ones to read next.
+    planning this type's transfers; `planned_for` the situation in which it was last planned;
+    `wished` that a peer knows of a backlog. `fetching`: payloads are being read back; `look_in`:
+    how many objects may leave the queue's front before it must be looked at which ones to read
+    next.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TypeTable:
     turn: int = 0
     local_gone: float = NEVER
     wake: float = float("inf")
+    planned_for: tuple[object, ...] = ()
     wished: bool = False
     fetching: bool = False
     look_in: int = 0

@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from trionode.routing.lines import AWAKE, DEFAULT_PRIORITY, Line, Turns, Walk, priority_of
 from trionode.routing.model import HeldObject, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from trionode.routing.lines import Way
 
 COMPACT_FROM = 64
 """Below this length, entries that are no longer ready are not worth sweeping out."""
 
+SUSPECTS = 99
+"""What stands for the line of suspects among priorities: above all of them."""
+
 
 class ReadyQueue:
-    """Ready objects of one type in lease order.
+    """Ready objects of one type in lease order: first in, first out within each priority.
 
     An object that stops being ready without being taken (it expired) leaves a stale entry, which is
     skipped when met, and swept out when stale entries outnumber the live ones. Suspects stand in a
-    line of their own before the others, so that passing them over costs nothing.
+    line of their own before all others, so that passing them over costs nothing. Objects without
+    rare properties, nearly all of them, are never looked into.
     """
 
-    __slots__ = ("_entries", "_suspects")
+    __slots__ = ("_others", "_plain", "_suspects", "_turns")
 
     def __init__(self) -> None:
-        self._entries: deque[HeldObject] = deque()
-        self._suspects: deque[HeldObject] = deque()
+        self._plain = Line()
+        """Those of the default priority."""
+        self._suspects = Line()
+        self._others: dict[int, Line] = {}
+        """Lines of other priorities that somebody stands in, or stood in lately."""
+        self._turns = Turns()
 
     def append(self, objects: Iterable[HeldObject]) -> None:
         """Add at the back."""
+        entries = self._plain.entries
         for held in objects:
-            (self._suspects if held.suspect else self._entries).append(held)
+            if held.details is None:
+                entries.append(held)
+            else:
+                self._line_of(held).entries.append(held)
 
     def put_back(self, objects: list[HeldObject]) -> None:
         """Add at the front, keeping the order of `objects`."""
         for held in reversed(objects):
-            (self._suspects if held.suspect else self._entries).appendleft(held)
+            self._line_of(held).put_back(held)
+
+    def _line_of(self, held: HeldObject) -> Line:
+        if held.details is None:
+            return self._plain
+        if "suspect" in held.details:
+            return self._suspects
+        priority = priority_of(held)
+        if priority == DEFAULT_PRIORITY:
+            return self._plain
+        line = self._others.get(priority)
+        if line is None:
+            line = self._others[priority] = Line()
+        return line
 
     def take(self, count: int, size_bytes: int, suspects: int | None = None) -> list[HeldObject]:
         """Remove up to `count` objects from the front, until their payloads reach `size_bytes`.
@@ -49,37 +78,150 @@ class ReadyQueue:
             suspects: how many suspects may be among them; None: any number.
         """
         taken: list[HeldObject] = []
-        line = self._suspects if suspects != 0 else self._entries
-        while len(taken) < count and size_bytes > 0:
-            if line is self._suspects and (not line or len(taken) == suspects):
-                line = self._entries
-            if not line:
-                break
-            held = line.popleft()
-            if held.state == State.READY:
-                taken.append(held)
-                size_bytes -= len(held.payload)
+        if self._suspects and suspects != 0:
+            size_bytes -= self._take_suspects(taken, count, size_bytes, suspects)
+        plain = self._plain
+        if self._others:
+            self._take_in_turns(taken, count, size_bytes)
+            return taken
+        while (run := plain.front()) and len(taken) < count and size_bytes > 0:
+            while run and len(taken) < count and size_bytes > 0:
+                held = run.popleft()
+                if held.state == State.READY:
+                    taken.append(held)
+                    size_bytes -= len(held.payload)
         return taken
 
+    def _take_suspects(
+        self, taken: list[HeldObject], count: int, size_bytes: int, suspects: int | None
+    ) -> int:
+        """Take suspects alone; returns their bytes."""
+        most = count if suspects is None else min(count, suspects)
+        taken_bytes = 0
+        while len(taken) < most and taken_bytes < size_bytes and self._suspects.first():
+            taken.append(self._suspects.pop())
+            taken_bytes += len(taken[-1].payload)
+        return taken_bytes
+
+    def _take_in_turns(self, taken: list[HeldObject], count: int, size_bytes: int) -> None:
+        """Take by priority, with the turns of lower ones."""
+        lines = self._by_priority()
+        while len(taken) < count and size_bytes > 0:
+            waiting = [priority for priority, line in lines.items() if line.first() is not None]
+            if not waiting:
+                break
+            held = lines[self._turns.choose(waiting)].pop()
+            taken.append(held)
+            size_bytes -= len(held.payload)
+        for priority in [each for each, line in self._others.items() if not line]:
+            del self._others[priority]
+
+    def _by_priority(self) -> dict[int, Line]:
+        """All lines but that of suspects, from the highest priority to the lowest."""
+        if not self._others:
+            return {DEFAULT_PRIORITY: self._plain}
+        lines = {**self._others, DEFAULT_PRIORITY: self._plain}
+        return dict(sorted(lines.items(), reverse=True))
+
+    def _lines(self) -> list[Line]:
+        return [self._suspects, *self._by_priority().values()]
+
     def oldest(self) -> HeldObject | None:
-        """The object that would be taken next."""
-        for line in (self._suspects, self._entries):
-            while line and line[0].state != State.READY:
-                line.popleft()
-            if line:
-                return line[0]
-        return None
+        """Of the objects that stand first, the one that became ready first."""
+        heads = [head for line in self._lines() if (head := line.first()) is not None]
+        return min(heads, key=lambda held: held.since, default=None)
 
     def sweep(self, ready: int) -> None:
         """Drop stale entries when they outnumber the `ready` ones."""
-        entries = len(self._entries) + len(self._suspects)
+        entries = sum(map(len, self._lines()))
         if entries > COMPACT_FROM and entries > 2 * ready:
-            self._entries = deque(held for held in self._entries if held.state == State.READY)
-            self._suspects = deque(held for held in self._suspects if held.state == State.READY)
+            for line in self._lines():
+                line.sweep()
 
-    def __iter__(self) -> Any:
-        lines = itertools.chain(self._suspects, self._entries)
+    def rouse(self) -> None:
+        """Have the next plan look at all again: what rests may be moved now."""
+        for line in self._lines():
+            line.rouse()
+
+    def __iter__(self) -> Iterator[HeldObject]:
+        lines = itertools.chain.from_iterable(self._lines())
         return (held for held in lines if held.state == State.READY)
+
+
+class Scan:
+    """One plan's way through a queue in lease order; see `Walk`.
+
+    Turns of priorities count for what is taken only: what is passed over has had none.
+    """
+
+    def __init__(
+        self, queue: ReadyQueue, now: float, credited: frozenset[Way] = frozenset()
+    ) -> None:
+        self._queue = queue
+        self._walks = {
+            priority: Walk(line, now, credited)
+            for priority, line in (
+                (SUSPECTS, queue._suspects),  # noqa: SLF001  # the queue's other half
+                *queue._by_priority().items(),  # noqa: SLF001  # the same
+            )
+            if line
+        }
+        self._turns = attrs.evolve(queue._turns)  # noqa: SLF001  # the same
+        self._at: Walk | None = None
+
+    def next(self) -> HeldObject | None:
+        """Take the next object out: to be moved, or to be given to `pass_over`."""
+        waiting = []
+        for priority, walk in self._walks.items():
+            if walk.next() is not None:
+                waiting.append(priority)
+                if priority == SUSPECTS:
+                    break
+        if not waiting:
+            return None
+        self._at = self._walks[waiting[0] if len(waiting) == 1 else self._turns.choose(waiting)]
+        return self._at.pop()
+
+    def took(self) -> None:
+        """The last object is being moved."""
+        if len(self._walks) > 1:
+            self._queue._turns = attrs.evolve(self._turns)  # noqa: SLF001  # as above
+
+    def pass_over(self, held: HeldObject, until: float, wishes: Iterable[Way] = ()) -> None:
+        """Have the last object stay; plans step over it until that time."""
+        assert self._at is not None
+        self._at.pass_over(held, until, wishes)
+
+    @property
+    def appended(self) -> bool:
+        """Whether all behind the last object in its line became ready after it."""
+        assert self._at is not None
+        return self._at.appended
+
+    def end_line(self, held: HeldObject) -> None:
+        """Have the last object stay, and with it all that stands behind it in its line."""
+        assert self._at is not None
+        self._at.pass_over(held, AWAKE)
+        self._at.end()
+
+    def leave(self) -> None:
+        """End the scan: what was passed over stands where it stood."""
+        for walk in self._walks.values():
+            walk.leave()
+
+    @property
+    def resting(self) -> int:
+        """How many objects were stepped over."""
+        return sum(walk.resting for walk in self._walks.values())
+
+    @property
+    def until(self) -> float:
+        """When the first of these is to be looked at again."""
+        return min((walk.until for walk in self._walks.values()), default=float("inf"))
+
+    def wishes(self, way: Way) -> int:
+        """How many of these could be moved at once if a way had credit."""
+        return sum(walk.wishes.get(way, 0) for walk in self._walks.values())
 
 
 class Timers:

@@ -1,7 +1,7 @@
 """The rebalancer's plan: which ready objects to offer to which peer, and when (R2, R3, R6).
 
-Looks at one type at a time, at the front of its queue only, so that a plan costs the same whatever
-the backlog. What is not yet allowed sets a timer.
+Looks at one type at a time and at a bounded part of its queue, so that a plan costs the same
+whatever the backlog. What is not yet allowed sets a timer, and is stepped over until then.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.routing.custody import NEVER
-from trionode.routing.model import HeldObject, Shape, State
+from trionode.routing.lines import AWAKE
+from trionode.routing.model import HeldObject, Shape, Spilled, State
+from trionode.routing.queues import Scan
 
 if TYPE_CHECKING:
     from trionode.routing.context import Context
     from trionode.routing.credit import Credit
     from trionode.routing.custody import TypeTable
     from trionode.routing.interest import Interest
+    from trionode.routing.lines import Way
     from trionode.routing.links import GiveAccount, Link
     from trionode.routing.offers import Givings
     from trionode.routing.residency import Residency
@@ -26,13 +28,16 @@ SCAN_MAX = 1024
 """Objects of a type looked at in one plan; the rest has its turn in the next tick."""
 
 PEEK = 16
-"""Objects looked at beyond the credit there is, to know whether to ask for more."""
+"""Objects found that lack only a link's credit, after which its peer may be asked for more."""
 
 OFFER_MAX = 256
 """Objects in one offer: beyond this a frame gains no speed and only adds latency."""
 
 OFFER_BYTES_MAX = 1 << 20
-"""Payload bytes in one offer, unless its only object is larger."""
+"""Bytes of payloads and properties in one offer, unless its only object is larger."""
+
+DETAIL_BYTES = 4
+"""Bytes in a frame per character of properties written out: none takes more in UTF-8."""
 
 DRAIN_OFFERS_OPEN = 4
 """Offers beyond credit that a draining node has open with one peer."""
@@ -88,52 +93,77 @@ class Rebalancer:
         ]
 
     def _deal(self, deal: Deal, now: float, *, overflow: bool) -> None:
-        """Deal the front of the queue out to the lanes, within their credit."""
-        context, table = self._context, deal.table
-        since_gone = table.local_gone + context.options.transfer_after_s
-        immediately = NEVER if overflow or context.draining else since_gone
-        passed_over: list[HeldObject] = []
-        wake = float("inf")
-        looked = 0
-        while looked < min(SCAN_MAX, deal.dealt + deal.left + PEEK):
-            taken = table.ready.take(1, 1)
-            if not taken:
-                break
-            if table.spilled and deal.left and not self._residency.in_memory(table, taken):
-                break
-            looked += 1
-            item = taken[0]
-            allowed_lanes = deal.lanes
-            allowed = item.since + context.backoff_s(item) if overflow else immediately
-            if item.details is not None and not overflow:
-                allowed_lanes, later = self._without_returns(item, deal.lanes, now)
-                wake = min(wake, later)
-            if allowed > now:
-                wake = min(wake, allowed)
-                allowed_lanes = []
-            if not deal.deal(item, allowed_lanes):
-                passed_over.append(item)
-        table.ready.put_back(passed_over)
-        deal.count_the_rest(table.counts[State.READY] - looked)
-        if deal.dealt and deal.left and looked == SCAN_MAX:
-            context.stale_plans[table.name] = None
-        if wake < table.wake:
-            table.wake = wake
-            context.timers.set(wake, "plan", table)
+        """Deal objects out to the lanes in lease order, within their credit.
 
-    def _without_returns(
-        self, item: HeldObject, lanes: list[Lane], now: float
-    ) -> tuple[list[Lane], float]:
-        """R6: the lanes by which a move now is no hasty return, and when the others are allowed."""
-        context = self._context
-        allowed = item.since + context.backoff_s(item)
-        if allowed <= now:
-            return lanes, float("inf")
-        if item.detail("hops", 0) >= context.options.max_hops:
-            return [], allowed
+        Until no lane has credit and it is known for each that more is waiting. What may not be
+        moved before some time rests until then, so that it hides nothing behind it.
+        """
+        context, table = self._context, deal.table
+        situation = (tuple(lane.way for lane in deal.lanes), overflow, context.draining)
+        if situation != table.planned_for:
+            table.planned_for = situation
+            table.ready.rouse()
+        since_gone = table.local_gone + context.options.transfer_after_s
+        if since_gone > now and not overflow and not context.draining:
+            self._wake(table, since_gone)
+            return
+        scan = Scan(table.ready, now, deal.credited)
+        looked = 0
+        absent: HeldObject | None = None
+        while deal.wants_more and looked < SCAN_MAX and (item := scan.next()) is not None:
+            looked += 1
+            lanes = self._lanes_now(deal, scan, item, now, overflow=overflow)
+            if lanes is None:
+                scan.end_line(item)
+            elif isinstance(item.payload, Spilled) and any(lane.credit for lane in lanes):
+                absent = item
+                scan.pass_over(item, AWAKE)
+                break
+            elif lanes and deal.deal(item, lanes):
+                scan.took()
+            elif len(lanes) == len(deal.lanes):
+                scan.pass_over(item, AWAKE)
+            else:
+                # Not to be met again before it may go anywhere, or where it may go has credit: else
+                # it would hide what stands behind it.
+                until = item.since + context.backoff_s(item)
+                scan.pass_over(item, until, [lane.way for lane in lanes])
+        scan.leave()
+        self._wake(table, scan.until)
+        if table.spilled:
+            self._residency.took(table, deal.dealt, absent)
+        deal.count_the_rest(table.counts[State.READY] - looked - scan.resting, scan)
+        if looked == SCAN_MAX and deal.wants_more:
+            context.stale_plans[table.name] = None
+
+    def _lanes_now(
+        self, deal: Deal, scan: Scan, item: HeldObject, now: float, *, overflow: bool
+    ) -> list[Lane] | None:
+        """The lanes by which an object may go now; None: neither it nor what stands behind it."""
+        until = item.since + self._context.backoff_s(item)
+        if until <= now or not (overflow or item.details):
+            return deal.lanes
+        lanes: list[Lane] | None = []
+        if not overflow:
+            lanes = self._without_returns(item, deal.lanes)
+        elif scan.appended and not item.detail("hops", 0):
+            lanes = None  # what stands behind it became ready later, and waits at least as long
+        if lanes != deal.lanes:
+            self._wake(deal.table, until)
+        return lanes
+
+    def _wake(self, table: TypeTable, when: float) -> None:
+        """Plan again at that time."""
+        if when < table.wake:
+            table.wake = when
+            self._context.timers.set(when, "plan", table)
+
+    def _without_returns(self, item: HeldObject, lanes: list[Lane]) -> list[Lane]:
+        """R6: the lanes by which a move before the object's back-off is over is no return."""
+        if item.detail("hops", 0) >= self._context.options.max_hops:
+            return []
         path = item.detail("path", ())
-        forward = [lane for lane in lanes if lane.link.peer not in path]
-        return forward, float("inf") if len(forward) == len(lanes) else allowed
+        return [lane for lane in lanes if lane.link.peer not in path]
 
     def _give(self, lane: Lane) -> None:
         account = lane.account
@@ -208,6 +238,11 @@ class Lane:
     batch: list[HeldObject] = attrs.field(factory=list)
     surplus: int = 0
 
+    @property
+    def way(self) -> Way:
+        """What names the lane in all plans."""
+        return (self.link.handle, self.key)
+
     def __attrs_post_init__(self) -> None:
         self.credit = self.account.credit
         self.credit_bytes = self.account.byte_limit - self.account.offered_bytes
@@ -221,8 +256,14 @@ class Deal:
         self.table = table
         self.dealt = 0
         self.left = sum(lane.credit for lane in lanes)
+        self.credited = frozenset(lane.way for lane in lanes if lane.credit)
         with_credit = sum(1 for lane in lanes if lane.credit)
         self._share = -(-table.counts[State.READY] // max(1, with_credit))
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it is of use to look further: something could go, or a wish could be known."""
+        return self.left > 0 or min(lane.surplus for lane in self.lanes) < PEEK
 
     def deal(self, item: HeldObject, lanes: list[Lane]) -> bool:
         """Give an object to the first of `lanes` with credit, sharing evenly; False: to none."""
@@ -242,11 +283,19 @@ class Deal:
         self.left -= spent
         return True
 
-    def count_the_rest(self, unseen: int) -> None:
+    def count_the_rest(self, unseen: int, scan: Scan) -> None:
         """What was not looked at waits as well, for the lanes that something waits for."""
         for lane in self.lanes:
+            lane.surplus += scan.wishes(lane.way)
             if lane.surplus or lane.batch:
                 lane.surplus += max(0, unseen)
+
+
+def weight_of(item: HeldObject) -> int:
+    """About how many bytes an object takes in a frame, rather more than less."""
+    if item.details is None:
+        return len(item.payload)
+    return len(item.payload) + DETAIL_BYTES * len(repr(item.details))
 
 
 def _batches(objects: list[HeldObject]) -> list[list[HeldObject]]:
@@ -256,9 +305,10 @@ def _batches(objects: list[HeldObject]) -> list[list[HeldObject]]:
     size_bytes = 0
     for item in objects:
         full = not batches or len(batches[-1]) >= OFFER_MAX
-        if full or item.shape != shape or size_bytes + len(item.payload) > OFFER_BYTES_MAX:
+        weight = weight_of(item)
+        if full or item.shape != shape or size_bytes + weight > OFFER_BYTES_MAX:
             batches.append([])
             shape, size_bytes = item.shape, 0
         batches[-1].append(item)
-        size_bytes += len(item.payload)
+        size_bytes += weight
     return batches

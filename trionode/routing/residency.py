@@ -71,10 +71,14 @@ class Residency:
                 table.ready.put_back(taken[index:])
                 self._look_ahead(table, item)
                 return taken[:index]
-        table.look_in -= len(taken)
-        if table.look_in <= 0:
-            self._look_ahead(table, None)
+        self.took(table, len(taken), None)
         return taken
+
+    def took(self, table: TypeTable, count: int, absent: HeldObject | None) -> None:
+        """So many objects were taken off the queue, and of one in turn the payload is not here."""
+        table.look_in -= count
+        if absent is not None or table.look_in <= 0:
+            self._look_ahead(table, absent)
 
     def fetched(self, event: events.Fetched) -> TypeTable | None:
         """Payloads were read; returns the type whose objects can go on."""
