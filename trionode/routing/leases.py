@@ -328,15 +328,19 @@ class Leases:
         return list(touched)
 
     def _credit_freed(self, subscriptions: list[Subscription]) -> None:
+        """Lease more to subscriptions; of several keys, the one served last is served last."""
         context = self._context
         for subscription in subscriptions:
-            for demand in subscription.demands:
+            for demand in list(subscription.demands):
                 context.stale_grants[demand.key] = None
+                delivered = subscription.delivered
                 table = context.custody.tables.get(demand.key)
                 if table is None:
                     self._credit_freed_by_pattern(subscription, demand.key)
                 elif table.counts[State.READY]:
                     self.match(table)
+                if subscription.delivered != delivered:
+                    subscription.served(demand)
 
     def _credit_freed_by_pattern(self, subscription: Subscription, key: str) -> None:
         """Lease what waits of the types that belong to a pattern, while there is credit."""

@@ -100,7 +100,8 @@ class Subscription:
     """A consumer stream's window on some keys. `leases` is in the order of delivery.
 
     `delivered` counts deliveries ever made, `started` how many of these a handler has begun.
-    `lines` are the keys in whose line it stands.
+    `lines` are the keys in whose line it stands; `demands` are in the order in which what is freed
+    of the window is offered to their types.
     """
 
     stream: ConsumerStream
@@ -133,6 +134,12 @@ class Subscription:
             if free and demand.key not in self.lines:
                 self.lines.add(demand.key)
                 demand.available.append(self)
+
+    def served(self, demand: Demand) -> None:
+        """Let the other keys go first the next time: they share the window."""
+        if len(self.demands) > 1:
+            self.demands.remove(demand)
+            self.demands.append(demand)
 
 
 @attrs.define(eq=False)
