@@ -37,7 +37,7 @@ def test_order_is_that_of_a_plain_list_whatever_plans_do(data) -> None:
             if first is not None:
                 assert line.pop() is plain.pop(0)
         elif act == "expire" and plain:
-            data.draw(st.sampled_from(plain)).state = State.GONE
+            data.draw(st.sampled_from(plain)).state = State.EXPIRED
             plain = [item for item in plain if item.state == State.READY]
         elif act == "wait":
             now += data.draw(st.integers(1, 4))
