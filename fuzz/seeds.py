@@ -74,6 +74,14 @@ FRAMES: list[Frame] = [
     frames.StatusRequest(),
     frames.StatusReply(b'{"name":"left"}'),
     frames.PingRequest(),
+    frames.ObjectsRequest("Order", ["ready"], [], 10, "5:3", 100, "failed", 1000),
+    frames.ObjectsReply(b"[]", "5:3"),
+    frames.DeadLettersRequest("retry", "Order", [format_id(ID)]),
+    frames.DeadLettersReply(1, [format_id(ID)], ["it is no dead letter"]),
+    frames.ExplainRequest(format_id(ID)),
+    frames.ExplainReply(b"{}"),
+    frames.ForgetRequest("right"),
+    frames.ForgetReply(b"{}"),
 ]
 
 

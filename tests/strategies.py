@@ -323,6 +323,34 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
     frames.StatusRequest: st.just(frames.StatusRequest()),
     frames.StatusReply: st.builds(frames.StatusReply, payloads),
     frames.PingRequest: st.builds(frames.PingRequest, versions, versions),
+    frames.ObjectsRequest: st.builds(
+        frames.ObjectsRequest,
+        names,
+        addresses,
+        addresses,
+        counts,
+        texts,
+        counts,
+        texts,
+        counts,
+    ),
+    frames.ObjectsReply: st.builds(frames.ObjectsReply, payloads, texts),
+    frames.DeadLettersRequest: st.builds(
+        frames.DeadLettersRequest,
+        st.sampled_from(["retry", "discard"]),
+        names,
+        addresses,
+        st.booleans(),
+        texts,
+        counts,
+    ),
+    frames.DeadLettersReply: _columns(
+        frames.DeadLettersReply, {"refused": texts, "reasons": texts}, done=counts
+    ),
+    frames.ExplainRequest: st.builds(frames.ExplainRequest, texts, counts),
+    frames.ExplainReply: st.builds(frames.ExplainReply, payloads),
+    frames.ForgetRequest: st.builds(frames.ForgetRequest, texts),
+    frames.ForgetReply: st.builds(frames.ForgetReply, payloads),
 }
 """A strategy for every class of frame."""
 

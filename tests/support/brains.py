@@ -123,6 +123,8 @@ class Node:
         self.acknowledged: list[tuple[int, int]] = []
         self.reading: deque[effects.Fetch] = deque()
         """What the disk was asked for and has not given yet, see `read`."""
+        self.answers: list[effects.AnswerPerson] = []
+        """What a person was told."""
         self.next_sequence = 1
         self._events = 0
         self._carry = {
@@ -131,6 +133,7 @@ class Node:
             effects.AnswerSettle: self._answer,
             effects.LoseLeases: self._lose,
             effects.Fetch: self._fetch,
+            effects.AnswerPerson: self.answers.append,
             **dict.fromkeys(_MESSAGES, self._send),
         }
 
@@ -225,6 +228,14 @@ class Node:
 
     def drain(self) -> None:
         self.handle(events.DrainStarted())
+
+    def retry(self, *ids: int) -> None:
+        """A person revives dead letters; see `answers`."""
+        self.handle(events.Retried(self.mesh.next_handle(), list(ids)))
+
+    def discard(self, *ids: int) -> None:
+        """A person discards dead letters; see `answers`."""
+        self.handle(events.Discarded(self.mesh.next_handle(), list(ids)))
 
     def crash(self) -> None:
         """Lose all but what the disk has, and come back as a new incarnation."""

@@ -32,6 +32,8 @@ _SUBCOMMANDS = {
     "client": "Speak the line protocol on stdin and stdout.",
     "status": "Show a node, its peers and what it holds.",
     "types": "Show the definitions of types.",
+    "objects": "Look at the objects that a node holds.",
+    "dead": "Look after dead letters: list, show, retry, discard.",
     "ping": "Check that a node answers.",
     "demo": "Watch two nodes bring two objects to two clients.",
     "bench": "Measure push, deliver and ack through a node.",

@@ -7,6 +7,7 @@ here beside them moves frames and wakes tasks.
 from trionode.client.client import Client, ClientStatistics
 from trionode.client.connecting import connect
 from trionode.client.deliveries import Deliveries, Delivery
+from trionode.client.inspection import DeadLettersDone, ObjectView
 from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
 from trionode.client.types import object_type
@@ -15,8 +16,10 @@ from trionode.client.values import schema_of
 __all__ = [
     "Client",
     "ClientStatistics",
+    "DeadLettersDone",
     "Deliveries",
     "Delivery",
+    "ObjectView",
     "PushFailed",
     "PushOptions",
     "Pusher",

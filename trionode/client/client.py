@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from trionode.client.deliveries import Deliveries
+from trionode.client.inspection import Inspection
 from trionode.client.producer_core import Shape
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
@@ -48,7 +49,7 @@ class ClientStatistics:
     """Settles that came too late and that nobody waited for."""
 
 
-class Client:
+class Client(Inspection):
     """A program's place in the mesh; made by `trionode.connect`.
 
     It stays connected to some node: when a connection is lost it makes another one, subscribes

@@ -23,6 +23,7 @@ from trionode.net.dialler import parse_address
 from trionode.net.sockets import address_text
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol
+from trionode.node.known import KnownNodes
 from trionode.node.link import IDENTITY_MAX_CHARACTERS, Link, PeerIdentity
 from trionode.routing import effects, events
 from trionode.wire import frames
@@ -68,6 +69,8 @@ class Mesh:
         """The status of the peers that are not linked; set by who dials them."""
         self.handlers: dict[type, Callable[[Link, Any], None]] = {frames.Peers: self._peers_told}
         """Who takes the frames of a link that are not for the brain, by type."""
+        self.known = KnownNodes(context.identity.node, context.name)
+        """The names of nodes, also of those that are gone."""
         self.on_over: list[Callable[[Link], None]] = []
         """Called with each link that has ended."""
         self._news = trio.Event()
@@ -193,6 +196,7 @@ class Mesh:
             self._close(old)
         self.links[link.peer.node] = link
         self._by_handle[link.handle] = link
+        self.known.learn(link.peer.node, link.peer.name, link.peer.address)
         log = self._context.log.bind(peer=link.peer.name, peer_id=link.peer.node)
         log.info("linked", address=link.peer.address, dialled="here" if link.ours else "there")
         peer = link.peer
@@ -263,7 +267,8 @@ class Mesh:
 
     def _peers_told(self, link: Link, frame: frames.Peers) -> None:
         self._context.engine.handle(events.NeighboursTold(link.handle, frozenset(frame.nodes)))
-        for node, address in zip(frame.nodes, frame.addresses, strict=True):
+        for node, name, address in zip(frame.nodes, frame.names, frame.addresses, strict=True):
+            self.known.learn(node, name, address)
             if node != self._context.identity.node and node not in self.links and address:
                 self._on_told(node, address)
 

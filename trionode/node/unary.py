@@ -102,6 +102,18 @@ class OwnProducer(ProducerStream):
                 outcome.known.set()
 
 
+def unary_route(
+    context: NodeContext, kind: type[Request], answer: Callable[[Request], Awaitable[Frame]]
+) -> Route:
+    """The handler of a call with one request of a kind and one reply."""
+
+    async def serve(call: Call) -> None:
+        wire = Wire.serving(call, context)
+        wire.send(await answer(await wire.first(kind)))
+
+    return Route(serve)
+
+
 class Unary:
     """Serves the calls with one request.
 
@@ -128,19 +140,12 @@ class Unary:
     def routes(self) -> dict[str, Route]:
         """The handlers by path."""
         return {
-            frames.PUSH: self._route(frames.PushRequest, self._push),
-            frames.DEFINE: self._route(frames.DefineRequest, self._define),
-            frames.TYPES: self._route(frames.TypesRequest, self._types),
-            frames.STATUS: self._route(frames.StatusRequest, self._tell_status),
-            frames.PING: self._route(frames.PingRequest, self._ping),
+            frames.PUSH: unary_route(self._context, frames.PushRequest, self._push),
+            frames.DEFINE: unary_route(self._context, frames.DefineRequest, self._define),
+            frames.TYPES: unary_route(self._context, frames.TypesRequest, self._types),
+            frames.STATUS: unary_route(self._context, frames.StatusRequest, self._tell_status),
+            frames.PING: unary_route(self._context, frames.PingRequest, self._ping),
         }
-
-    def _route(self, kind: type[Request], answer: Callable[[Request], Awaitable[Frame]]) -> Route:
-        async def serve(call: Call) -> None:
-            wire = Wire.serving(call, self._context)
-            wire.send(await answer(await wire.first(kind)))
-
-        return Route(serve)
 
     async def _push(self, request: frames.PushRequest) -> frames.PushReply:
         self._context.check_serving()

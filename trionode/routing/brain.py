@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trionode.routing import events
 from trionode.routing.context import Context
 from trionode.routing.credit import Credit
+from trionode.routing.dead_letters import DeadLetters
 from trionode.routing.intake import Intake
 from trionode.routing.interest import Interest
 from trionode.routing.leases import Leases
@@ -60,6 +61,7 @@ class Brain:
         self._recovery = Recovery(
             context, self._intake, self._givings, self._takings, self._residency
         )
+        self._dead_letters = DeadLetters(context, self._leases)
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
@@ -83,6 +85,9 @@ class Brain:
             events.Fetched: lambda event, _now: self._fetched(event),
             events.Tick: self._tick,
             events.DrainStarted: self._drain,
+            events.Retried: self._dead_letters.retried,
+            events.Discarded: lambda event, _now: self._dead_letters.discarded(event),
+            events.NodeForgotten: self._node_forgotten,
         }
 
     @property
@@ -204,6 +209,14 @@ class Brain:
         table = self._residency.fetched(event)
         if table is not None:
             self._leases.match(table)
+
+    def _node_forgotten(self, event: events.NodeForgotten, now: float) -> None:
+        """R8: what was in doubt with a node that is gone for good is decided now."""
+        assert all(link.peer != event.node for link in self._interest.links.values()), (
+            "a node that is linked is not gone"
+        )
+        self._takings.forget_giver(event.node)
+        self._match_all(self._givings.give_up(event.node, now))
 
     # --- time ----------------------------------------------------------------------------------
 

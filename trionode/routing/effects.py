@@ -170,6 +170,18 @@ class LoseLeases(Effect):
     reason: str
 
 
+# --- to people --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class AnswerPerson(Effect):
+    """What was done of what a person asked for: to these objects; `refused` are (id, reason)."""
+
+    number: int
+    done: list[int]
+    refused: list[tuple[int, str]]
+
+
 # --- to peers ---------------------------------------------------------------------------------
 
 

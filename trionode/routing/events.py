@@ -234,3 +234,26 @@ class Tick:
 @attrs.frozen
 class DrainStarted:
     """The node is leaving: no new leases or objects; what can go to peers goes (R10)."""
+
+
+@attrs.frozen
+class Retried:
+    """A person wants these dead letters tried again; answered under `number`."""
+
+    number: int
+    ids: list[int]
+
+
+@attrs.frozen
+class Discarded:
+    """A person discards these dead letters for good; answered under `number`."""
+
+    number: int
+    ids: list[int]
+
+
+@attrs.frozen
+class NodeForgotten:
+    """A person says that a node, which is not linked, is gone for good."""
+
+    node: str

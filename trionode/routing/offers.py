@@ -153,6 +153,14 @@ class Givings:
             return []
         if now < offer.doubt + self._context.options.in_doubt_timeout_s:
             return []
+        return self._give_up(offer, now)
+
+    def give_up(self, peer: str, now: float) -> list[HeldObject]:
+        """Give every open offer to a node up that never comes back; returns what is ready again."""
+        offers = list(self.open.get(peer, {}).values())
+        return [item for offer in offers for item in self._give_up(offer, now)]
+
+    def _give_up(self, offer: Offer, now: float) -> list[HeldObject]:
         kept = [item for item in offer.objects if item is not None and item.holder is offer]
         for item in kept:
             item.amend(possibly_duplicate=True)
@@ -208,6 +216,10 @@ class Takings:
         """The giver will never ask about these numbers again."""
         book = self.taken.get(link.peer, {})
         self._forget(link.peer, [number for number in event.numbers if number in book])
+
+    def forget_giver(self, giver: str) -> None:
+        """Forget every number of a node that never asks again; should it, it keeps what it has."""
+        self._forget(giver, list(self.taken.get(giver, ())))
 
     def _answer(self, link: Handle, number: Number, refused: tuple[int, ...] | None) -> None:
         self._context.out.append(

@@ -24,6 +24,8 @@ SEARCH_BYTES = 16
 """Of the name of a question to every node."""
 
 ACTIONS = frozenset({"ack", "nack", "reject", "return", "replace"})
+HAND_ACTIONS = frozenset({"retry", "discard"})
+"""What a person may do to dead letters."""
 
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _INT_MAX = 2**63 - 1
@@ -240,6 +242,15 @@ def _reply(frame: frames.Reply) -> None:
     )
 
 
+def _dead_letters(frame: frames.DeadLettersRequest) -> None:
+    if frame.action not in HAND_ACTIONS:
+        raise ValueError(f"action {frame.action!r} is none of {', '.join(sorted(HAND_ACTIONS))}")
+
+
+def _dead_letters_reply(frame: frames.DeadLettersReply) -> None:
+    _same_length(refused=frame.refused, reasons=frame.reasons)
+
+
 CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.ClientHello: _client_hello,
     frames.Push: _push,
@@ -258,5 +269,7 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.Question: _search,
     frames.Reply: _reply,
     frames.RepliesEnd: _search,
+    frames.DeadLettersRequest: _dead_letters,
+    frames.DeadLettersReply: _dead_letters_reply,
 }
 """The check of each frame that has one; `trionode.wire.codec` runs it on what it decoded."""

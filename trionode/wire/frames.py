@@ -18,8 +18,12 @@ from trionode.ids import Run
 from trionode.schema.definition import Definition  # noqa: TC001  # cattrs resolves annotations
 from trionode.wire.protocol import (
     CONSUME as CONSUME,
+    DEAD_LETTERS as DEAD_LETTERS,
     DEFINE as DEFINE,
+    EXPLAIN as EXPLAIN,
+    FORGET as FORGET,
     LINK as LINK,
+    OBJECTS as OBJECTS,
     PING as PING,
     PRODUCE as PRODUCE,
     PROTOCOL as PROTOCOL,
@@ -29,8 +33,16 @@ from trionode.wire.protocol import (
     TYPES as TYPES,
 )
 from trionode.wire.unary_frames import (
+    DeadLettersReply as DeadLettersReply,
+    DeadLettersRequest as DeadLettersRequest,
     DefineReply as DefineReply,
     DefineRequest as DefineRequest,
+    ExplainReply as ExplainReply,
+    ExplainRequest as ExplainRequest,
+    ForgetReply as ForgetReply,
+    ForgetRequest as ForgetRequest,
+    ObjectsReply as ObjectsReply,
+    ObjectsRequest as ObjectsRequest,
     PingRequest as PingRequest,
     PushReply as PushReply,
     PushRequest as PushRequest,

@@ -44,6 +44,14 @@ Frame: TypeAlias = (
     | frames.StatusRequest
     | frames.StatusReply
     | frames.PingRequest
+    | frames.ObjectsRequest
+    | frames.ObjectsReply
+    | frames.DeadLettersRequest
+    | frames.DeadLettersReply
+    | frames.ExplainRequest
+    | frames.ExplainReply
+    | frames.ForgetRequest
+    | frames.ForgetReply
     | frames.Draining
     | frames.Backlog
     | frames.Peers
@@ -81,6 +89,14 @@ KINDS: Mapping[int, type[Frame]] = {
     38: frames.StatusRequest,
     39: frames.StatusReply,
     40: frames.PingRequest,
+    48: frames.ObjectsRequest,
+    49: frames.ObjectsReply,
+    50: frames.DeadLettersRequest,
+    51: frames.DeadLettersReply,
+    52: frames.ExplainRequest,
+    53: frames.ExplainReply,
+    54: frames.ForgetRequest,
+    55: frames.ForgetReply,
     # Hints: who does not know them loses comfort or speed, never an object.
     64: frames.Draining,
     65: frames.Backlog,

@@ -85,3 +85,82 @@ class PingRequest:
 
     protocol_min: int = PROTOCOL_MIN
     protocol_max: int = PROTOCOL
+
+
+@attrs.frozen
+class ObjectsRequest:
+    """Ask for a page of the objects of a type that the node holds, or for those of these `ids`.
+
+    `states` empty: all. `after` is that of the page before. `preview_bytes` of each payload come
+    with it. `reason` is a part of why it is a dead letter or failed; `older_than_ms` the least age.
+    """
+
+    type: str = ""
+    states: list[str] = attrs.field(factory=list)
+    ids: list[str] = attrs.field(factory=list)
+    limit: int = 100
+    after: str = ""
+    preview_bytes: int = 0
+    reason: str = ""
+    older_than_ms: int = 0
+
+
+@attrs.frozen
+class ObjectsReply:
+    """The objects as a JSON list; a page may be empty. `after` is empty at the end."""
+
+    objects: bytes
+    after: str = ""
+
+
+@attrs.frozen
+class DeadLettersRequest:
+    """Try dead letters of a type again (`action` `retry`) or discard them (`discard`).
+
+    Those of these `ids`, or, with `every`, all that fit `reason` and `older_than_ms`.
+    """
+
+    action: str
+    type: str
+    ids: list[str] = attrs.field(factory=list)
+    every: bool = False
+    reason: str = ""
+    older_than_ms: int = 0
+
+
+@attrs.frozen
+class DeadLettersReply:
+    """How many it was done to; `refused[i]` are ids that it was not done to, `reasons[i]` why."""
+
+    done: int
+    refused: list[str] = attrs.field(factory=list)
+    reasons: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class ExplainRequest:
+    """Ask where in the mesh an object is, and why it waits; nodes have `timeout_ms` to answer."""
+
+    id: str
+    timeout_ms: int = 3000
+
+
+@attrs.frozen
+class ExplainReply:
+    """The explanation as the JSON text that `trionode explain --json` prints."""
+
+    explanation: bytes
+
+
+@attrs.frozen
+class ForgetRequest:
+    """Close this node's books on another one, by its id or name, that is gone for good."""
+
+    node: str
+
+
+@attrs.frozen
+class ForgetReply:
+    """What was closed, as the JSON text that `trionode forget --json` prints."""
+
+    forgotten: bytes

@@ -1,0 +1,51 @@
+"""What nodes are called: a bounded memory of names and addresses, also of nodes that are gone."""
+
+from __future__ import annotations
+
+import attrs
+
+KNOWN_MAX = 4096
+"""Nodes remembered; beyond it, those that were heard of the longest time ago are forgotten."""
+
+
+@attrs.frozen
+class KnownNode:
+    """A node as it introduced itself, or as a peer told of it."""
+
+    node: str
+    name: str
+    address: str
+
+
+class KnownNodes:
+    """Node ids and their names; both this node's own and those heard of."""
+
+    def __init__(self, own: str, name: str) -> None:
+        self._own = own
+        self._nodes: dict[str, KnownNode] = {own: KnownNode(own, name, "")}
+
+    def learn(self, node: str, name: str, address: str) -> None:
+        """Note what a node is called now."""
+        if node == self._own:
+            return
+        self._nodes.pop(node, None)
+        self._nodes[node] = KnownNode(node, name, address)
+        if len(self._nodes) > KNOWN_MAX:
+            del self._nodes[next(each for each in self._nodes if each != self._own)]
+
+    def forget(self, node: str) -> None:
+        """Forget a node."""
+        if node != self._own:
+            self._nodes.pop(node, None)
+
+    def get(self, node: str) -> KnownNode:
+        """What is known of an id, which may be nothing but the id."""
+        return self._nodes.get(node) or KnownNode(node, "", "")
+
+    def word_for(self, node: str) -> str:
+        """A node for people: its name, or its id where no name is known."""
+        return f"node {self.get(node).name or node}"
+
+    def named(self, name: str) -> list[KnownNode]:
+        """The nodes of that name, of which there may be several."""
+        return [each for each in self._nodes.values() if each.name == name]

@@ -1,0 +1,165 @@
+"""Why an object waits, in words for people. Reads the brain's books and never changes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trionode.routing.model import HeldObject, State
+from trionode.routing.offers import Offer
+from trionode.routing.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trionode.node.context import NodeContext
+    from trionode.node.known import KnownNodes
+    from trionode.routing.links import Link
+
+REASONS_MAX = 20
+"""Of one object: a type may have thousands of subscriptions, and all may be busy."""
+
+
+class Reasons:
+    """Says of an object in custody what it waits for.
+
+    Args:
+        context: of the node.
+        known: what nodes are called.
+        consumer: a consumer stream, by its handle, for people.
+    """
+
+    def __init__(
+        self, context: NodeContext, known: KnownNodes, consumer: Callable[[int], str]
+    ) -> None:
+        self._context = context
+        self._known = known
+        self._consumer = consumer
+        self._of_state: dict[State, Callable[[HeldObject, float], Iterator[str]]] = {
+            State.READY: self._ready,
+            State.DELAYED: self._delayed,
+            State.LEASED: self._leased,
+            State.TRANSFERRING: self._transferring,
+            State.DEAD: self._dead,
+        }
+
+    def of(self, item: HeldObject, now: float) -> list[str]:
+        """Why an object waits; the weightiest first, at least one."""
+        found: list[str] = []
+        for reason in self._of_state[item.state](item, now):
+            if len(found) == REASONS_MAX:
+                found.append("and for more of the same kind")
+                break
+            found.append(reason)
+        return found
+
+    # --- by state ---------------------------------------------------------------------------------
+
+    def _ready(self, item: HeldObject, now: float) -> Iterator[str]:
+        brain = self._context.engine.brain
+        context = brain.context
+        if context.draining:
+            yield "this node is draining: it leases nothing any more"
+        subscriptions = self._subscriptions(item)
+        ways = brain.interest.ways(item.table)
+        if not subscriptions and not ways:
+            yield (
+                f"no subscription for {item.table.name} at this node,"
+                " and no node that it is linked to knows of one"
+            )
+        for subscription in [] if context.draining else subscriptions:
+            yield self._why_not_leased(item, subscription)
+        told: set[str] = set()
+        for key, handle, _route in ways:
+            link = brain.interest.links[handle]
+            if link.peer not in told:
+                told.add(link.peer)
+                yield self._why_not_given(item, key, link, now, local=bool(subscriptions))
+
+    def _delayed(self, item: HeldObject, now: float) -> Iterator[str]:
+        yield f"delayed for another {_seconds(item.detail('due', now) - now)}"
+        failure = item.detail("failure")
+        if failure:
+            yield f"its last attempt failed: {failure}"
+
+    def _leased(self, item: HeldObject, _now: float) -> Iterator[str]:
+        holder = item.holder
+        assert isinstance(holder, Subscription)
+        begun = "has begun with it" if item.mark < holder.started else "has not begun with it yet"
+        yield (
+            f"leased to {self._consumer(holder.stream.handle)}, which {begun}"
+            f" (attempt {item.attempt})"
+        )
+
+    def _transferring(self, item: HeldObject, now: float) -> Iterator[str]:
+        offer = item.holder
+        assert isinstance(offer, Offer)
+        who = self._known.word_for(offer.peer)
+        if offer.doubt is None:
+            yield f"in transfer to {who}, which has not answered yet"
+            return
+        left = offer.doubt + self._context.engine.brain.context.options.in_doubt_timeout_s - now
+        yield (
+            f"in doubt: it was offered to {who}, whose link ended"
+            f" {_seconds(now - offer.doubt)} ago before it answered;"
+            f" ready again here in {_seconds(left)} unless that node comes back"
+        )
+
+    @staticmethod
+    def _dead(item: HeldObject, _now: float) -> Iterator[str]:
+        yield f"dead letter: {item.detail('dead', 'the reason is not known')}"
+        failure = item.detail("failure")
+        if failure:
+            yield f"its last attempt failed: {failure}"
+
+    # --- ready ------------------------------------------------------------------------------------
+
+    def _subscriptions(self, item: HeldObject) -> list[Subscription]:
+        demands = self._context.engine.brain.context.subscriptions.demands
+        found = [demands[key].subscriptions for key in item.table.keys if key in demands]
+        return list(dict.fromkeys(each for subscriptions in found for each in subscriptions))
+
+    def _why_not_leased(self, item: HeldObject, subscription: Subscription) -> str:
+        who = self._consumer(subscription.stream.handle)
+        if not subscription.credit:
+            return f"{who} is paused: its credit is 0"
+        unsettled = len(subscription.leases)
+        if unsettled >= subscription.credit:
+            return f"{who} has used up its credit: {unsettled} of {subscription.credit} unsettled"
+        if not subscription.free:
+            return (
+                f"{who} has used up its credit in bytes:"
+                f" {subscription.leased_bytes} of {subscription.credit_bytes} unsettled"
+            )
+        if item.suspect and subscription.stream.suspects:
+            return (
+                "its last consumer died with it, so it is leased as the only such object, and"
+                f" {who} has another one"
+            )
+        return f"{who} has credit: it is leased there when its turn comes"
+
+    def _why_not_given(
+        self, item: HeldObject, key: str, link: Link, now: float, *, local: bool
+    ) -> str:
+        context = self._context.engine.brain.context
+        who = self._known.word_for(link.peer)
+        if not context.may_give_to(link):
+            return f"{who} keeps objects in memory only, and is not given durable ones"
+        account = link.give.get(key)
+        if account is None or not account.credit:
+            return f"{who} leads to subscriptions for it, and has granted no more credit"
+        backed_off = item.since + context.backoff_s(item)
+        if local and backed_off > now:
+            return f"it may overflow to {who} in {_seconds(backed_off - now)}"
+        since_gone = item.table.local_gone + context.options.transfer_after_s
+        if since_gone > now and not local:
+            return (
+                "its last subscription at this node has just gone: it may move to"
+                f" {who} in {_seconds(since_gone - now)}"
+            )
+        if link.peer in item.detail("path", ()) and backed_off > now:
+            return f"it was at {who} before, and may return in {_seconds(backed_off - now)}"
+        return f"{who} has granted credit: it moves there when its turn comes"
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{max(0.0, duration_s):.1f} s"

@@ -1,0 +1,87 @@
+"""Objects in custody as plain JSON values, for people who look inside a node. Pure."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from trionode.ids import format_id
+from trionode.routing.model import State
+
+if TYPE_CHECKING:
+    from trionode.routing.model import HeldObject
+
+STATES = {
+    "ready": State.READY,
+    "delayed": State.DELAYED,
+    "leased": State.LEASED,
+    "transferring": State.TRANSFERRING,
+    "dead": State.DEAD,
+}
+"""The states by the words that people use."""
+_WORDS = {state: word for word, state in STATES.items()}
+
+_SHOWN_ELSEWHERE = frozenset({"due", "deadline", "dead", "failure", "history"})
+
+
+def view_of(
+    item: HeldObject, reasons: list[str], now: float, preview_bytes: int = 0
+) -> dict[str, Any]:
+    """An object as it is now; of its payload as much as is asked for.
+
+    Args:
+        item: the object.
+        reasons: why it waits.
+        now: on the brain's clock.
+        preview_bytes: 0 shows nothing of the payload.
+    """
+    details = item.details or {}
+    view: dict[str, Any] = {
+        "id": format_id(item.id),
+        "type": item.table.name,
+        "state": _WORDS[item.state],
+        "attempt": item.attempt,
+        "age_s": round(now - item.created, 3),
+        "bytes": len(item.payload),
+        "encoding": item.shape.encoding,
+        "waits_for": reasons,
+        "due_in_s": _remaining(details, "due", now),
+        "deadline_in_s": _remaining(details, "deadline", now),
+        "dead": details.get("dead"),
+        "failure": details.get("failure"),
+        "history": [_plain(each) for each in details.get("history", ())],
+        "properties": {
+            name: _plain(value) for name, value in details.items() if name not in _SHOWN_ELSEWHERE
+        },
+    }
+    if preview_bytes:
+        view |= _preview(item, preview_bytes)
+    return view
+
+
+def _remaining(details: dict[str, Any], name: str, now: float) -> float | None:
+    return round(details[name] - now, 3) if name in details else None
+
+
+def _preview(item: HeldObject, limit_bytes: int) -> dict[str, Any]:
+    """The payload, cut where it is too long: text of JSON, base64 of all else."""
+    payload = item.payload
+    if not isinstance(payload, bytes):
+        return {}
+    part = payload[:limit_bytes]
+    if item.shape.encoding == "json":
+        text = part.decode(errors="ignore")
+    else:
+        text = base64.b64encode(part).decode()
+    return {"payload": text, "payload_cut": len(part) < len(payload)}
+
+
+def _plain(value: Any) -> Any:
+    """A property as JSON can say it: properties may hold bytes, and names of any kind."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    return value
