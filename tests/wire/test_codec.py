@@ -426,6 +426,7 @@ def test_an_account_of_garbage_is_short():
 
 def test_codecs_are_found_by_content_type():
     assert codec_for("application/grpc+msgpack") is MESSAGEPACK
+    assert codec_for("application/grpc", "msgpack") is MESSAGEPACK
     assert codec_for("Application/gRPC+MsgPack; charset=utf-8") is MESSAGEPACK
     assert dict(CODECS) == {"application/grpc+msgpack": MESSAGEPACK}
 

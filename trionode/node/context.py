@@ -10,7 +10,7 @@ import attrs
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.wire import frames
-from trionode.wire.codec import MESSAGEPACK, UnknownFrame, codec_for
+from trionode.wire.codec import CODEC_METADATA, MESSAGEPACK, UnknownFrame, codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,9 @@ class Wire:
         Raises:
             Refused: UNIMPLEMENTED, the codec is not known.
         """
-        return cls(call, context, codec_for(call.metadata.get("content-type", "")))
+        metadata = call.metadata
+        named = metadata.get(CODEC_METADATA, "")
+        return cls(call, context, codec_for(metadata.get("content-type", ""), named))
 
     def send(self, frame: Frame) -> None:
         """Queue a frame; one that cannot be written ends the call, or both sides would differ.

@@ -174,12 +174,23 @@ CODECS: Mapping[str, Codec] = {MESSAGEPACK.content_type: MESSAGEPACK}
 """Every codec by its content type."""
 
 
-def codec_for(content_type: str) -> Codec:
+CODEC_METADATA = "trionode-codec"
+"""Metadata by which a client that cannot choose its content type, such as grpcio's, names a codec:
+`msgpack` asks for what `application/grpc+msgpack` does."""
+
+
+def codec_for(content_type: str, named: str = "") -> Codec:
     """The codec of a gRPC content type; case and parameters (`; charset=…`) do not matter.
+
+    Args:
+        content_type: of the request.
+        named: what `CODEC_METADATA` says, if anything; it wins.
 
     Raises:
         Refused: UNIMPLEMENTED, naming the content types that are understood.
     """
+    if named:
+        content_type = f"application/grpc+{named}"
     codec = CODECS.get(content_type.partition(";")[0].strip().lower())
     if codec is None:
         raise Refused(
