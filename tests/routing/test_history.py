@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.support.brains import Consumer, Mesh
-from trionode.routing import events
 from trionode.routing.history import HISTORY_KEPT, extended, history_of, read_entries
 
 
@@ -15,11 +14,7 @@ def mesh() -> Mesh:
 
 
 def named(mesh: Mesh, label: str, *keys: str, credit: int = 1) -> Consumer:
-    node = mesh["a"]
-    consumer = Consumer(node, mesh.next_handle())
-    node.consumers[consumer.handle] = consumer
-    node.handle(events.ConsumerCame(consumer.handle, label))
-    return consumer.subscribe(*keys, credit=credit)
+    return mesh["a"].consumer(*keys, credit=credit, label=label)
 
 
 def rows(mesh: Mesh, id_: int, node: str = "a") -> list[tuple]:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import attrs
 
 from tests.simulation.patching import replaced, together
-from trionode.routing import brain, custody, effects, intake, leases, producers, recovery
+from trionode.routing import brain, consumers, custody, effects, intake, leases, producers, recovery
 from trionode.routing.model import State, Step
 
 
@@ -36,7 +36,7 @@ def lease_token_ignored() -> Any:
 
 def dead_consumers_keep_leases() -> Any:
     """The end of a stream gives nothing back."""
-    return patch.object(leases.Leases, "gone", lambda _self, _event, _now: None)
+    return patch.object(consumers.Consumers, "gone", lambda _self, _event, _now: None)
 
 
 def drain_forgets_leases() -> Any:
@@ -48,7 +48,7 @@ def drain_forgets_leases() -> Any:
             custody = self._context.custody
             leased = [i for i in custody.objects.values() if i.state == State.LEASED]
             if leased:
-                self._leases._release(leased)
+                self._leases.release(leased)
                 self._context.out.append(
                     effects.Forget(custody.remove(leased, Step.SETTLE, "settled"))
                 )

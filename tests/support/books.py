@@ -109,7 +109,8 @@ def _check_windows(context: Context) -> None:
             size_bytes = sum(len(item.payload) for item in window.leases.values())
             assert window.leased_bytes == size_bytes
             free_bytes = max(0, window.credit_bytes - size_bytes)
-            free = max(0, window.credit - len(window.leases)) if free_bytes else 0
+            open_ = free_bytes and not window.stream.silent
+            free = max(0, window.credit - len(window.leases)) if open_ else 0
             assert (window.free, window.free_bytes) == (free, free_bytes)
             assert not free or list(demand.available).count(window) == 1
         assert demand.free == sum(window.free for window in demand.subscriptions)

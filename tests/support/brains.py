@@ -19,6 +19,7 @@ from tests.support.disk import Disk
 from trionode.ids import object_id
 from trionode.routing import Brain, RoutingOptions, effects, events, history
 from trionode.routing.model import Shape
+from trionode.routing.subscriptions import Wishes
 
 CREDIT_BYTES = 1 << 40
 """So much that only tests of bytes notice."""
@@ -53,9 +54,17 @@ class Consumer:
     batches: list[int] = attrs.field(factory=list)
     """The sizes of the deliveries."""
 
-    def subscribe(self, *keys: str, credit=1, number=1, credit_bytes=CREDIT_BYTES) -> Consumer:
-        self.node.handle(events.Subscribed(self.handle, number, keys, credit, credit_bytes))
+    def subscribe(
+        self, *keys: str, credit=1, number=1, credit_bytes=CREDIT_BYTES, **wishes: Any
+    ) -> Consumer:
+        window = (self.handle, number, keys, credit, credit_bytes)
+        self.node.handle(events.Subscribed(*window, Wishes(**wishes)))
         return self
+
+    def hear(self) -> None:
+        """Tell that all that was lost is known."""
+        told = self.node.brain.context.subscriptions.streams[self.handle].told
+        self.node.handle(events.Heard(self.handle, told))
 
     def unsubscribe(self, number: int = 1) -> None:
         self.node.handle(events.Unsubscribed(self.handle, number))
@@ -187,11 +196,13 @@ class Node:
 
     # --- what a test does ----------------------------------------------------------------------
 
-    def consumer(self, *keys: str, credit: int = 1, **more: Any) -> Consumer:
+    def consumer(
+        self, *keys: str, credit: int = 1, label: str = "", confirms: bool = False, **more: Any
+    ) -> Consumer:
         """A consumer stream, subscribed to `keys` if there are any."""
         consumer = Consumer(self, self.mesh.next_handle())
         self.consumers[consumer.handle] = consumer
-        self.handle(events.ConsumerCame(consumer.handle))
+        self.handle(events.ConsumerCame(consumer.handle, label, confirms))
         return consumer.subscribe(*keys, credit=credit, **more) if keys else consumer
 
     def push(self, type_: str, *payloads: bytes, count: int = 0, **rare: Any) -> list[int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trionode.routing import events
+from trionode.routing.consumers import Consumers
 from trionode.routing.context import Context
 from trionode.routing.credit import Credit
 from trionode.routing.dead_letters import DeadLetters
+from trionode.routing.failures import Failures
 from trionode.routing.intake import Intake
 from trionode.routing.interest import Interest
 from trionode.routing.leases import Leases
@@ -49,7 +51,9 @@ class Brain:
     ) -> None:
         self._context = context = Context(node, incarnation, durable, options or RoutingOptions())
         self._residency = Residency(context)
-        self._leases = Leases(context, self._residency)
+        failures = Failures(context)
+        self._leases = Leases(context, self._residency, failures)
+        self._consumers = Consumers(context, self._leases, failures)
         self._intake = Intake(context, self._leases)
         self._interest = Interest(context)
         self._credit = Credit(context, self._interest)
@@ -65,11 +69,12 @@ class Brain:
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
-            events.ConsumerCame: lambda event, _now: self._leases.came(event),
-            events.ConsumerGone: self._leases.gone,
-            events.Subscribed: lambda event, _now: self._leases.subscribe(event),
-            events.Unsubscribed: self._leases.unsubscribe,
-            events.Started: lambda event, _now: self._leases.started(event),
+            events.ConsumerCame: lambda event, _now: self._consumers.came(event),
+            events.ConsumerGone: self._consumers.gone,
+            events.Subscribed: lambda event, _now: self._consumers.subscribe(event),
+            events.Unsubscribed: self._consumers.unsubscribe,
+            events.Started: self._consumers.started,
+            events.Heard: lambda event, _now: self._consumers.heard(event),
             events.Settled: self._leases.settle,
             events.LinkUp: self._link_up,
             events.LinkDown: self._link_down,
@@ -227,6 +232,7 @@ class Brain:
             "plan": self._plan_due,
             "credit": self._credit.withdraw,
             "doubt": self._doubt_due,
+            "overdue": self._leases.overdue,
         }
         fired = list(context.timers.due(now))
         self._expire([key for _when, kind, key in fired if kind == "deadline"], now)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from trionode.routing.subscriptions import NO_WISHES, Wishes
+
 if TYPE_CHECKING:
     from trionode.routing.effects import Fetch, Handle, RouteUpdate
     from trionode.routing.model import Shape
@@ -50,10 +52,15 @@ class Pushed:
 
 @attrs.frozen
 class ConsumerCame:
-    """A consumer stream opened; `label` names its consumer for people."""
+    """A consumer stream opened.
+
+    `label` names its consumer for people. `confirms`: it says when it has taken in that leases were
+    taken back (`Heard`).
+    """
 
     stream: Handle
     label: str = ""
+    confirms: bool = False
 
 
 @attrs.frozen
@@ -73,6 +80,7 @@ class Subscribed:
     keys: tuple[str, ...]
     credit: int
     credit_bytes: int
+    wishes: Wishes = NO_WISHES
 
 
 @attrs.frozen
@@ -89,6 +97,14 @@ class Started:
 
     stream: Handle
     subscription: int
+    count: int
+
+
+@attrs.frozen
+class Heard:
+    """The consumer has taken in that leases were taken back, `count` times on this stream."""
+
+    stream: Handle
     count: int
 
 

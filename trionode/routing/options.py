@@ -21,6 +21,7 @@ class RoutingOptions:
         credit_withdraw_after_s: unspent link credit is taken back after this (R4).
         allow_volatile: a durable node may give objects to one without a durable store (R2).
         max_attempts: counted attempts after which an object is a dead letter (G5).
+        max_processing_s: how long a consumer may have a delivery (G4); 0: as long as it lives.
         retry_base_s: back-off before the second attempt after a nack without a delay; doubles.
         retry_cap_s: the longest that back-off grows.
         max_held_bytes: payload bytes in memory beyond which offers are refused.
@@ -37,6 +38,7 @@ class RoutingOptions:
     credit_withdraw_after_s: float = 1.0
     allow_volatile: bool = False
     max_attempts: int = 8
+    max_processing_s: float = 0.0
     retry_base_s: float = 0.1
     retry_cap_s: float = 60.0
     max_held_bytes: int = 1 << 30

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trionode.routing.custody import TypeTable
     from trionode.routing.effects import Handle
     from trionode.routing.model import HeldObject
+    from trionode.routing.options import RoutingOptions
 
 
 @attrs.define(eq=False)
@@ -95,13 +96,54 @@ class Demands:
         return None
 
 
+@attrs.frozen
+class Wishes:
+    """What a subscription asks for beside its window; None: as the node has it configured.
+
+    `max_processing_s` is how long a delivery may take, 0 without bound; `max_attempts` after how
+    many failures its consumer makes a dead letter; the other two shape the back-off.
+    """
+
+    max_processing_s: float | None = None
+    max_attempts: int | None = None
+    retry_base_s: float | None = None
+    retry_cap_s: float | None = None
+
+
+NO_WISHES = Wishes()
+
+
+@attrs.frozen
+class Terms:
+    """The wishes of a subscription over the node's options."""
+
+    max_processing_s: float = 0.0
+    max_attempts: int = 1
+    retry_base_s: float = 0.0
+    retry_cap_s: float = 0.0
+
+    @classmethod
+    def of(cls, wishes: Wishes, options: RoutingOptions) -> Terms:
+        """What holds where the node's options are these."""
+        values = {
+            name: getattr(options, name) if value is None else value
+            for name, value in attrs.asdict(wishes).items()
+        }
+        values["retry_cap_s"] = max(values["retry_cap_s"], values["retry_base_s"])
+        return cls(**values)
+
+
+DEFAULT_TERMS = Terms()
+
+
 @attrs.define(eq=False)
 class Subscription:
     """A consumer stream's window on some keys. `leases` is in the order of delivery.
 
     `delivered` counts deliveries ever made, `started` how many of these a handler has begun.
     `lines` are the keys in whose line it stands; `demands` are in the order in which what is freed
-    of the window is offered to their types.
+    of the window is offered to their types. `starts` and `look_at` are for `overdue`: (how many
+    were started, when that was told), and when to look for what is overdue.
     """
 
     stream: ConsumerStream
@@ -116,6 +158,9 @@ class Subscription:
     free: int = 0
     free_bytes: int = 0
     lines: set[str] = attrs.field(factory=set)
+    terms: Terms = DEFAULT_TERMS
+    starts: list[tuple[int, float]] = attrs.field(factory=list)
+    look_at: float = float("inf")
 
     def refresh(self) -> None:
         """Recompute the free window after leases or credit changed, and stand in line again.
@@ -124,7 +169,7 @@ class Subscription:
         """
         free = max(0, self.credit - len(self.leases))
         free_bytes = max(0, self.credit_bytes - self.leased_bytes)
-        if not free_bytes:
+        if not free_bytes or self.stream.silent:
             free = 0
         more, more_bytes = free - self.free, free_bytes - self.free_bytes
         self.free, self.free_bytes = free, free_bytes
@@ -147,10 +192,18 @@ class ConsumerStream:
     """One consumer's stream and the subscriptions on it.
 
     `label` names it for people; `suspects` counts those it leases.
+
+    `confirms`: the consumer says when it has taken in that leases were taken back; `told` and
+    `heard` are how many times it was told of that, and has said so. While it is `silent` about some
+    that only its own slowness caused, it gets nothing.
     """
 
     handle: Handle
     label: str = ""
+    confirms: bool = False
+    told: int = 0
+    heard: int = 0
+    silent: bool = False
     subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
     suspects: int = 0
 
@@ -171,6 +224,11 @@ class Subscriptions:
         if len(demands) > 1:
             return Demands(table, demands)
         return demands[0] if demands else None
+
+    def find(self, stream: Handle, number: int) -> Subscription | None:
+        """A subscription by its stream and number."""
+        found = self.streams.get(stream)
+        return None if found is None else found.subscriptions.get(number)
 
     def open(self, stream: ConsumerStream, number: int, keys: tuple[str, ...]) -> list[str]:
         """Add a subscription; returns the keys that had no local subscription before."""
