@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FLIPS = int(os.environ.get("TRIONODE_TEST_FLIPS", "80"))
 """How many bits are flipped, one at a time, in the database and in its log."""
-BOOKS = ("producers", "given", "taken", "definitions")
+BOOKS = ("producers", "given", "taken", "definitions", "keys")
 
 
 @attrs.define

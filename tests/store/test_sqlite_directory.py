@@ -30,6 +30,8 @@ from trionode.store.sqlite_records import book_row
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+KEYS_SINCE = 3
+"""The first schema that has keys of pushes."""
 
 
 def refusal(directory: Path) -> str:
@@ -255,6 +257,8 @@ def test_a_store_of_every_released_schema_is_taken_over_whole(tmp_path: Path, ve
         store.write(each)
         expected.apply(each)
     store.close()
+    if version < KEYS_SINCE:
+        expected.keys.clear()
     # The same rows in a file of that version, as its own trionode would have left it.
     old = tmp_path / "old.sqlite"
     with contextlib.closing(schema.connect(old)) as connection:

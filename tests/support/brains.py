@@ -134,6 +134,8 @@ class Node:
         """What the disk was asked for and has not given yet, see `read`."""
         self.answers: list[effects.AnswerPerson] = []
         """What a person was told."""
+        self.others: dict[int, int] = {}
+        """Sequences that were acknowledged as the objects of other ids, because of their keys."""
         self.next_sequence = 1
         self._events = 0
         self._carry = {
@@ -273,6 +275,7 @@ class Node:
 
     def _acknowledge(self, effect: effects.AcknowledgePush) -> None:
         self.acknowledged += effect.sequences
+        self.others.update(effect.others)
 
     def _deliver(self, effect: effects.Deliver) -> None:
         consumer = self.consumers.get(effect.stream)

@@ -8,7 +8,13 @@ import attrs
 
 from trionode.routing.events import Recovered
 from trionode.routing.model import Spilled
-from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
+from trionode.routing.records import (
+    GivenRecord,
+    KeysRecord,
+    ObjectRecord,
+    ProducerRecord,
+    TakenRecord,
+)
 from trionode.store.batch import Batch
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ class Disk:
         self.producers: dict[int, tuple[int, list[tuple[int, int]]]] = {}
         self.given: dict[tuple[str, int, int], GivenRecord] = {}
         self.taken: dict[tuple[str, int, int], TakenRecord] = {}
+        self.keys: list[KeysRecord] = []
 
     @property
     def staged(self) -> bool:
@@ -61,6 +68,9 @@ class Disk:
                 book.pop(key, None)  # type: ignore[attr-defined]  # two kinds of book
                 if record is not None:
                     book[key] = record  # type: ignore[index]  # the same
+        if batch.keys_until is not None:
+            self.keys = [each for each in self.keys if each.at > batch.keys_until]
+        self.keys += batch.keys
         return list(batch.kept)
 
     def recover(self) -> list[Recovered]:
@@ -70,7 +80,10 @@ class Disk:
             for producer, (floor, accepted) in self.producers.items()
         ]
         books = Recovered(
-            producers=producers, given=list(self.given.values()), taken=list(self.taken.values())
+            producers=producers,
+            given=list(self.given.values()),
+            taken=list(self.taken.values()),
+            keys=self.keys,
         )
         return [books, *(Recovered(objects=[each]) for each in self.objects.values())]
 

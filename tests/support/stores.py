@@ -13,6 +13,7 @@ from trionode.ids import object_id
 from trionode.routing.producers import AcceptedSequences
 from trionode.routing.records import (
     GivenRecord,
+    KeysRecord,
     ObjectRecord,
     ProducerRecord,
     TakenRecord,
@@ -58,6 +59,17 @@ def batch(*records: ObjectRecord, stamp: int = 1, gone: tuple[int, ...] = ()) ->
     return made
 
 
+def keys_at(at: float, *digests: bytes) -> KeysRecord:
+    """Keys of pushes that were taken at one time."""
+    return KeysRecord(at, tuple((digest, object_id(1, 1)) for digest in digests))
+
+
+def with_keys(change: Batch, at: float, *digests: bytes) -> Batch:
+    """A batch that remembers these keys too."""
+    change.keys.append(keys_at(at, *digests))
+    return change
+
+
 @attrs.define
 class Contents:
     """All that a store holds, in its order."""
@@ -67,6 +79,7 @@ class Contents:
     given: dict[OfferKey, GivenRecord] = attrs.field(factory=dict)
     taken: dict[OfferKey, TakenRecord] = attrs.field(factory=dict)
     definitions: dict[tuple[str, str], Definition] = attrs.field(factory=dict)
+    keys: list[KeysRecord] = attrs.field(factory=list)
 
     def apply(self, change: Batch) -> None:
         """What a batch means, in the plainest words."""
@@ -85,6 +98,9 @@ class Contents:
                     book[key] = value  # type: ignore[assignment]  # the two books in one loop
         for definition in change.definitions:
             self.definitions.setdefault((definition.type, definition.fingerprint), definition)
+        if change.keys_until is not None:
+            self.keys = [each for each in self.keys if each.at > change.keys_until]
+        self.keys += change.keys
 
     def _accept(self, producer: int, change: ProducerChange) -> None:
         book = self.producers.pop(producer, None)
@@ -102,13 +118,14 @@ def contents(store: SqliteStore, offset_s: float = 0.0) -> Contents:
     found = Contents()
     objects_began = False
     for part in store.recover(offset_s):
-        assert not (objects_began and (part.given or part.taken or part.producers))
+        assert not (objects_began and (part.given or part.taken or part.producers or part.keys))
         objects_began = objects_began or bool(part.objects)
         found.objects.update((each.id, each) for each in part.objects)
         found.producers.update((each.producer, _book(each)) for each in part.producers)
         found.given.update(
             ((each.peer, each.incarnation, each.sequence), each) for each in part.given
         )
+        found.keys += part.keys
         found.taken.update(
             ((each.giver, each.incarnation, each.sequence), each) for each in part.taken
         )
@@ -164,5 +181,11 @@ def varied_batches(count: int, seed: int = 1) -> list[Batch]:
             change.given["peer", 7, stamp - 2] = None
             change.taken["peer", 7, stamp - 1] = None
             change.definitions.append(Definition("Order", f"{stamp:024x}", '{"type": "object"}'))
+        if stamp % 2:
+            change.keys.append(
+                KeysRecord(float(stamp), ((stamp.to_bytes(16, "big"), fresh[0].id),))
+            )
+        if stamp % 7 == 0:
+            change.keys_until = stamp - 5.0
         made.append(change)
     return made

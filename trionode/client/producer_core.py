@@ -58,9 +58,20 @@ class PendingPush:
         error: why it failed, if it did.
         owner: whatever the driver wants to find again, such as the waiting task's event.
         details: its properties, with times on the clock that `next_frames` is told; or None.
+        other: the id of the object that was pushed before with the same key; 0: none was.
     """
 
-    __slots__ = ("details", "error", "owner", "payload", "sequence", "shape", "size_bytes", "state")
+    __slots__ = (
+        "details",
+        "error",
+        "other",
+        "owner",
+        "payload",
+        "sequence",
+        "shape",
+        "size_bytes",
+        "state",
+    )
 
     def __init__(
         self,
@@ -77,6 +88,7 @@ class PendingPush:
         self.error: Error | None = None
         self.owner = owner
         self.details = details
+        self.other = 0
 
 
 class ProducerCore:
@@ -138,9 +150,11 @@ class ProducerCore:
         return False
 
     def id_of(self, push: PendingPush) -> ObjectId:
-        """The object's id; known once it has been sent."""
+        """The object's id; known once it has been sent, of one with a key once it was answered."""
         if not push.sequence:
             raise ValueError("an object that was not sent has no id yet")
+        if push.other:
+            return ObjectId(push.other)
         return object_id(self._producer_number, push.sequence)
 
     def text_id_of(self, push: PendingPush) -> str:
@@ -320,6 +334,9 @@ class ProducerCore:
     def _on_pushed(self, frame: frames.Pushed) -> list[PendingPush]:
         resolved: list[PendingPush] = []
         sent = self._sent
+        for sequence, raw in frame.others:
+            if sequence in sent:
+                sent[sequence].other = int.from_bytes(raw, "big")
         for first, count in frame.sequences:
             for sequence in range(first, first + count):
                 push = sent.pop(sequence, None)

@@ -143,6 +143,13 @@ class Limits:
         default=_ROUTING.producers_remembered, validator=checks.count()
     )
     """Producers whose pushes are recognised when they come again after a reconnect."""
+    key_window_s: float = attrs.field(
+        default=_ROUTING.key_window_s, validator=checks.seconds(0.001)
+    )
+    """How long a push that repeats the key of an earlier one of its type stores nothing."""
+    keys_remembered: int = attrs.field(default=_ROUTING.keys_remembered, validator=checks.count())
+    """Keys that are remembered for that, at about 300 bytes of `memory_bytes` each; beyond it the
+    oldest are forgotten first."""
 
     def __attrs_post_init__(self) -> None:
         room_bytes = int(self.memory_bytes * self.push_high_water)
@@ -276,6 +283,8 @@ class Config:
             max_held_bytes=self.limits.memory_bytes,
             payload_limit_bytes=self.memory.payload_limit,
             producers_remembered=self.limits.producers_remembered,
+            key_window_s=self.limits.key_window_s,
+            keys_remembered=self.limits.keys_remembered,
         )
 
     def connection_options(self) -> ConnectionOptions:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
-from trionode.ids import PRODUCER_BYTES
+from trionode.ids import OBJECT_ID_BYTES, PRODUCER_BYTES
 from trionode.node import convert, properties
 from trionode.node.context import Wire, check_protocol, misplaced
 from trionode.node.room import OBJECT_OVERHEAD_BYTES, Room
@@ -41,10 +41,11 @@ class ProducerStream:
         self.reading = trio.CancelScope()
         """Cancelled when nothing more is to be read; what waits for room is left unanswered."""
 
-    def acknowledge(self, sequences: list[tuple[int, int]]) -> None:
-        """Tell the producer that these are in custody."""
+    def acknowledge(self, sequences: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
+        """Tell the producer that these are in custody, some under the ids of others."""
         self.unanswered -= sum([count for _, count in sequences])
-        self._tell(frames.Pushed(sequences))
+        named = [(sequence, id_.to_bytes(OBJECT_ID_BYTES, "big")) for sequence, id_ in others]
+        self._tell(frames.Pushed(sequences, named))
 
     def refuse(self, first: int, count: int, refusal: Refused) -> None:
         """Tell the producer that these are not taken."""
@@ -229,7 +230,7 @@ class Producing:
     def _acknowledge(self, effect: effects.AcknowledgePush) -> None:
         stream = self._streams.get(effect.stream)
         if stream is not None:
-            stream.acknowledge(effect.sequences)
+            stream.acknowledge(effect.sequences, effect.others)
 
     def adopt(self, stream: ProducerStream) -> None:
         """Have acknowledgements of a stream that is no Produce call delivered too."""

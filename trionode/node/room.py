@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trionode.node.context import Phase
+from trionode.routing.keys import ENTRY_BYTES
 
 if TYPE_CHECKING:
     from trionode.node.context import NodeContext
@@ -48,6 +49,8 @@ class Room:
 
     def _has(self, size_bytes: int) -> bool:
         """Whether so much more stays below the mark; what is larger than it fits an empty node."""
-        custody = self._context.engine.brain.context.custody
+        brain = self._context.engine.brain
+        custody = brain.context.custody
         held_bytes = custody.resident_bytes + OBJECT_OVERHEAD_BYTES * len(custody.objects)
-        return not held_bytes or held_bytes + size_bytes <= self._high_water_bytes
+        also_bytes = ENTRY_BYTES * len(brain.intake.keys)
+        return not held_bytes or held_bytes + also_bytes + size_bytes <= self._high_water_bytes

@@ -35,6 +35,8 @@ class _Outcome:
 
     known: trio.Event = attrs.field(factory=trio.Event)
     refusal: Refused | None = None
+    id: int = 0
+    """That of the object that was pushed before with the same key, if one was."""
 
 
 class OwnProducer(ProducerStream):
@@ -82,10 +84,13 @@ class OwnProducer(ProducerStream):
         await outcome.known.wait()
         if outcome.refusal is not None:
             raise outcome.refusal
-        return format_id(object_id(self.producer, sequence))
+        return format_id(outcome.id or object_id(self.producer, sequence))
 
-    def acknowledge(self, sequences: list[tuple[int, int]]) -> None:
+    def acknowledge(self, sequences: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
         """Some are in custody."""
+        for sequence, id_ in others:
+            if sequence in self._waiting:
+                self._waiting[sequence].id = id_
         for first, count in sequences:
             self.unanswered -= count
             self._resolve(first, count, None)

@@ -233,6 +233,7 @@ class Brain:
             "credit": self._credit.withdraw,
             "doubt": self._doubt_due,
             "overdue": self._leases.overdue,
+            "keys": self._intake.keys_due,
         }
         fired = list(context.timers.due(now))
         self._expire([key for _when, kind, key in fired if kind == "deadline"], now)

@@ -83,6 +83,21 @@ class ForgetProducer(StoreEffect):
 
 
 @attrs.frozen
+class RememberKeys(StoreEffect):
+    """These keys of pushes, as (digest, id), were taken at a time and mean these objects."""
+
+    at: float
+    keys: tuple[tuple[bytes, int], ...]
+
+
+@attrs.frozen
+class ForgetKeys(StoreEffect):
+    """No key that was taken up to a time needs remembering."""
+
+    until: float
+
+
+@attrs.frozen
 class MarkOffered(StoreEffect):
     """These objects are on offer to `peer` under (own incarnation, sequence)."""
 
@@ -136,10 +151,15 @@ class Fetch(Effect):
 
 @attrs.frozen
 class AcknowledgePush(Effect):
-    """Tell a producer stream that custody of these sequences is taken."""
+    """Tell a producer stream that custody of these sequences is taken.
+
+    Those in `others`, as (sequence, id), repeat the key of an object with another id and are not
+    stored.
+    """
 
     stream: Handle
     sequences: list[tuple[int, int]]
+    others: list[tuple[int, int]] = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -14,7 +14,13 @@ from trionode.routing.subscriptions import NO_WISHES, Wishes
 if TYPE_CHECKING:
     from trionode.routing.effects import Fetch, Handle, RouteUpdate
     from trionode.routing.model import Shape
-    from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
+    from trionode.routing.records import (
+        GivenRecord,
+        KeysRecord,
+        ObjectRecord,
+        ProducerRecord,
+        TakenRecord,
+    )
 
 
 @attrs.frozen
@@ -28,6 +34,8 @@ class Recovered:
     producers: list[ProducerRecord] = attrs.field(factory=list)
     given: list[GivenRecord] = attrs.field(factory=list)
     taken: list[TakenRecord] = attrs.field(factory=list)
+    keys: list[KeysRecord] = attrs.field(factory=list)
+    """All of them in one part, oldest first."""
     damaged: list[tuple[str, int, int]] = attrs.field(factory=list)
     """(type, objects, payload bytes) that the store had and could not read."""
 

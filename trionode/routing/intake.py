@@ -1,4 +1,4 @@
-"""Pushes: new sequences are taken into custody, repeats are recognised (R11)."""
+"""Pushes: new sequences are taken into custody, repeats are recognised (R11), also by key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trionode.ids import SEQUENCE_BITS
 from trionode.routing import effects
+from trionode.routing.keys import FORGET_MANY, Keys, digest_of
 from trionode.routing.model import HeldObject, State
 from trionode.routing.producers import Producers
 
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
     from trionode.routing.custody import TypeTable
     from trionode.routing.leases import Leases
     from trionode.routing.producers import AcceptedSequences
+    from trionode.routing.records import KeysRecord
 
 
 class Intake:
-    """Mutates the producers' books; custody through `Custody`."""
+    """Mutates the books of producers and keys; custody through `Custody`."""
 
     def __init__(self, context: Context, leases: Leases) -> None:
         self._context = context
         self._leases = leases
-        self.producers = Producers(context.options.producers_remembered)
+        options = context.options
+        self.producers = Producers(options.producers_remembered)
+        self.keys = Keys(options.key_window_s, options.keys_remembered)
+        self._keys_watched = False
+        """Whether a timer is set for the oldest key."""
 
     def pushed(self, event: events.Pushed, now: float) -> None:
         """Take custody of what is new and acknowledge all of it once the store has it."""
@@ -39,8 +45,9 @@ class Intake:
         if fresh:
             self._take(event, book, fresh, now)
             context.out.append(effects.RememberProducer(event.producer, fresh, floor))
+        others = self._others(event, now) if event.details else []
         context.out.append(
-            effects.AcknowledgePush(event.stream, [(event.first, count)], after_commit=True)
+            effects.AcknowledgePush(event.stream, [(event.first, count)], others, after_commit=True)
         )
 
     def _take(
@@ -52,6 +59,8 @@ class Intake:
         for first, length in fresh:
             book.add(first, length)
             objects += self._objects(event, table, (first, length), now)
+        if event.details:
+            objects = self._without_repeats(objects, table, now)
         objects = [item for item in objects if not self._merged(item)]
         if objects:
             context.custody.admit(table, objects, "accepted")
@@ -67,6 +76,64 @@ class Intake:
             return False
         custody.merge(item.table, len(item.payload), "accepted")
         return True
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def restore_keys(self, kept: list[KeysRecord], now: float) -> None:
+        """Take over all keys that a store kept."""
+        self.keys.restore(kept, now)
+        self._watch_keys()
+
+    def keys_due(self, _: object, now: float) -> None:
+        """A timer: some keys may be over."""
+        self._keys_watched = False
+        self._forget_keys(now)
+        self._watch_keys()
+
+    def _without_repeats(
+        self, objects: list[HeldObject], table: TypeTable, now: float
+    ) -> list[HeldObject]:
+        """The objects but for those whose keys mean others; the keys of these are remembered."""
+        kept: list[HeldObject] = []
+        fresh: list[tuple[bytes, int]] = []
+        for item in objects:
+            key = item.detail("key")
+            if key is not None:
+                digest = digest_of(table.name, key)
+                if self.keys.find(digest, now) is not None:
+                    continue
+                self.keys.add(digest, item.id, now)
+                fresh.append((digest, item.id))
+            kept.append(item)
+        if fresh:
+            self._context.out.append(effects.RememberKeys(now, tuple(fresh)))
+            self._watch_keys()
+            if self.keys.unsaid >= FORGET_MANY:
+                self._forget_keys(now)
+        return kept
+
+    def _others(self, event: events.Pushed, now: float) -> list[tuple[int, int]]:
+        """Which sequences of a push stand for objects of other ids, because of their keys."""
+        base = event.producer << SEQUENCE_BITS
+        others: list[tuple[int, int]] = []
+        for index, rare in event.details.items():
+            if "key" in rare:
+                sequence = event.first + index
+                found = self.keys.find(digest_of(event.type, rare["key"]), now)
+                if found is not None and found != base + sequence:
+                    others.append((sequence, found))
+        return others
+
+    def _forget_keys(self, now: float) -> None:
+        until = self.keys.forget(now)
+        if until is not None:
+            self._context.out.append(effects.ForgetKeys(until))
+
+    def _watch_keys(self) -> None:
+        wake_at = self.keys.wake_at
+        if wake_at is not None and not self._keys_watched:
+            self._keys_watched = True
+            self._context.timers.set(wake_at, "keys", None)
 
     @staticmethod
     def _objects(

@@ -27,6 +27,8 @@ class RoutingOptions:
         max_held_bytes: payload bytes in memory beyond which offers are refused.
         payload_limit_bytes: payload bytes beyond which a durable node leaves payloads to its store.
         producers_remembered: how many producers' accepted sequences are kept (R11).
+        key_window_s: how long a push with the key of an earlier one means the object of that one.
+        keys_remembered: how many keys of pushes are kept; beyond it the oldest are forgotten first.
     """
 
     transfer_after_s: float = 1.0
@@ -44,3 +46,5 @@ class RoutingOptions:
     max_held_bytes: int = 1 << 30
     payload_limit_bytes: int = 1 << 28
     producers_remembered: int = 100_000
+    key_window_s: float = 600.0
+    keys_remembered: int = 1_000_000

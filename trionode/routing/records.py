@@ -74,6 +74,18 @@ class TakenRecord:
     refused: tuple[int, ...]
 
 
+@attrs.frozen
+class KeysRecord:
+    """Keys of pushes that were accepted at one time, as (digest, id of the object)."""
+
+    at: float
+    keys: tuple[tuple[bytes, int], ...]
+
+    def shifted(self, offset_s: float) -> KeysRecord:
+        """The same with its time on a clock that is `offset_s` ahead."""
+        return KeysRecord(self.at + offset_s, self.keys)
+
+
 def record_of(
     item: HeldObject, details: dict[str, Any] | None, stamp: int, offset_s: float
 ) -> ObjectRecord:

@@ -44,6 +44,8 @@ class Recovery:
         """Take in a part of what the store had; offers must come before the objects on them."""
         for producer in event.producers:
             self._intake.producers.restore(producer)
+        if event.keys:
+            self._intake.restore_keys(event.keys, now)
         for taken in event.taken:
             number = (taken.incarnation, taken.sequence)
             self._takings.taken.setdefault(taken.giver, {})[number] = taken.refused

@@ -6,7 +6,7 @@ mistake in a real store or in the brain's books is not made here as well.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trionode.ids import Run
-    from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord
+    from trionode.routing.records import GivenRecord, KeysRecord, ObjectRecord, TakenRecord
     from trionode.store import Batch
+
+_Key = TypeVar("_Key")
+_Record = TypeVar("_Record")
 
 PART = 256
 """Objects in one part of what is read back."""
@@ -40,6 +43,7 @@ class Disk:
     producers: dict[int, _Producer] = attrs.field(factory=dict)
     given: dict[tuple[str, int, int], GivenRecord] = attrs.field(factory=dict)
     taken: dict[tuple[str, int, int], TakenRecord] = attrs.field(factory=dict)
+    keys: list[KeysRecord] = attrs.field(factory=list)
     stamp: int = 0
 
     def write(self, batch: Batch) -> None:
@@ -56,16 +60,11 @@ class Disk:
             if change.anew:
                 self.producers.pop(producer, None)
             self._accept(producer, change.accepted, change.floor)
-        for key, given in batch.given.items():
-            if given is None:
-                self.given.pop(key, None)
-            else:
-                self.given[key] = given
-        for key, taken in batch.taken.items():
-            if taken is None:
-                self.taken.pop(key, None)
-            else:
-                self.taken[key] = taken
+        _apply(self.given, batch.given)
+        _apply(self.taken, batch.taken)
+        if batch.keys_until is not None:
+            self.keys = [each for each in self.keys if each.at > batch.keys_until]
+        self.keys += batch.keys
 
     def _keep(self, id_: int, record: ObjectRecord) -> None:
         if isinstance(record.payload, Spilled):
@@ -97,8 +96,19 @@ class Disk:
             for producer, kept in self.producers.items()
         ]
         yield events.Recovered(
-            producers=producers, given=list(self.given.values()), taken=list(self.taken.values())
+            producers=producers,
+            given=list(self.given.values()),
+            taken=list(self.taken.values()),
+            keys=[each.shifted(-offset_s) for each in self.keys],
         )
         records = [record.shifted(-offset_s) for record in self.objects.values()]
         for start in range(0, len(records), PART):
             yield events.Recovered(objects=records[start : start + PART])
+
+
+def _apply(book: dict[_Key, _Record], changes: dict[_Key, _Record | None]) -> None:
+    for key, record in changes.items():
+        if record is None:
+            book.pop(key, None)
+        else:
+            book[key] = record

@@ -13,7 +13,14 @@ import attrs
 from trionode.query.selection import RETAINED
 from trionode.routing import effects
 from trionode.routing.model import Spilled
-from trionode.routing.records import GivenRecord, ObjectRecord, TakenRecord, record_of, shifted
+from trionode.routing.records import (
+    GivenRecord,
+    KeysRecord,
+    ObjectRecord,
+    TakenRecord,
+    record_of,
+    shifted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +62,8 @@ class Batch:
     """What one commit writes. To be applied in this order: `gone`, `kept`; the rest is apart.
 
     `gone` are ids of objects to delete, whether the store has them or not; `kept` objects to write,
-    over what the store has of them. Of offers, None means that the store may forget them.
+    over what the store has of them. Of offers, None means that the store may forget them. Of keys,
+    the store may forget all that were taken up to `keys_until`, which none of `keys` was.
     `partial`: some of `kept` are `Spilled`, and keep the payload that the store has of them.
     `retired` are those of `gone`, and some never written, that are kept for queries; there are none
     unless `retains`. `tidy_at`: the Unix time at which to look for some that were kept long enough.
@@ -77,6 +85,8 @@ class Batch:
     retains: bool = attrs.field(default=False, kw_only=True)
     retired: dict[int, Retired] = attrs.field(factory=dict)
     tidy_at: float | None = None
+    keys: list[KeysRecord] = attrs.field(factory=list)
+    keys_until: float | None = None
     _fresh: set[int] = attrs.field(factory=set)
 
     def __bool__(self) -> bool:
@@ -89,6 +99,8 @@ class Batch:
             or self.definitions
             or self.retired
             or self.tidy_at
+            or self.keys
+            or self.keys_until is not None
         )
 
     def add(self, effect: effects.StoreEffect) -> None:
@@ -141,6 +153,13 @@ class Batch:
     def _forget_producer(self, effect: effects.ForgetProducer) -> None:
         self.producers[effect.producer] = None
 
+    def _remember_keys(self, effect: effects.RememberKeys) -> None:
+        self.keys.append(KeysRecord(effect.at + self.offset_s, effect.keys))
+
+    def _forget_keys(self, effect: effects.ForgetKeys) -> None:
+        self.keys_until = until = effect.until + self.offset_s
+        self.keys = [each for each in self.keys if each.at > until]
+
     def _mark(self, effect: effects.MarkOffered) -> None:
         key = (effect.peer, effect.incarnation, effect.sequence)
         self.given[key] = GivenRecord(*key, tuple(effect.ids), self.stamp)
@@ -162,6 +181,8 @@ _ADDERS: dict[type, Callable[[Batch, Any], None]] = {
     effects.Forget: Batch._forget,  # noqa: SLF001  # the same
     effects.RememberProducer: Batch._remember_producer,  # noqa: SLF001  # the same
     effects.ForgetProducer: Batch._forget_producer,  # noqa: SLF001  # the same
+    effects.RememberKeys: Batch._remember_keys,  # noqa: SLF001  # the same
+    effects.ForgetKeys: Batch._forget_keys,  # noqa: SLF001  # the same
     effects.MarkOffered: Batch._mark,  # noqa: SLF001  # the same
     effects.UnmarkOffered: Batch._unmark,  # noqa: SLF001  # the same
     effects.RememberOffer: Batch._remember_offer,  # noqa: SLF001  # the same

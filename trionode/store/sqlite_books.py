@@ -15,13 +15,15 @@ from trionode.routing.producers import AcceptedSequences
 from trionode.routing.records import ProducerRecord
 from trionode.store import sqlite_records as records
 from trionode.store.damage import Damage
+from trionode.store.sqlite_keys import TABLE as KEYS
+from trionode.store.sqlite_keys import KeysTable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
     from trionode.ids import Run
-    from trionode.routing.records import GivenRecord, TakenRecord
+    from trionode.routing.records import GivenRecord, KeysRecord, TakenRecord
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch, ProducerChange
 
@@ -36,6 +38,7 @@ class Plan:
     written: dict[str, list[records.BookRow]] = attrs.field(factory=dict)
     deleted: dict[str, list[tuple[int]]] = attrs.field(factory=dict)
     changes: list[Callable[[], None]] = attrs.field(factory=list)
+    writes: list[Callable[[sqlite3.Connection], None]] = attrs.field(factory=list)
 
     def carry_out(self, connection: sqlite3.Connection) -> None:
         """Write it, within the caller's transaction."""
@@ -43,6 +46,8 @@ class Plan:
             connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)  # noqa: S608  # a name of ours
         for table, rows in self.written.items():
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608  # the same
+        for write in self.writes:
+            write(connection)
 
     def finish(self) -> None:
         """Bring the mirror up to what was written."""
@@ -84,13 +89,14 @@ class _Book(Generic[_Key, _Value]):
 
 
 class Books:
-    """What the tables of definitions, producers and offers hold."""
+    """What the tables of definitions, producers, offers and keys hold."""
 
     def __init__(self) -> None:
         self._definitions: _Book[tuple[str, str], Definition] = _Book("definitions")
         self._producers: _Book[int, AcceptedSequences] = _Book("producers")
         self._given: _Book[tuple[str, int, int], GivenRecord] = _Book("given")
         self._taken: _Book[tuple[str, int, int], TakenRecord] = _Book("taken")
+        self._keys = KeysTable()
         self.stamp = 0
         """The highest stamp found in the tables."""
 
@@ -114,6 +120,10 @@ class Books:
         """Peers' offers that may come again."""
         return list(self._taken.values.values())
 
+    def hand_out_keys(self) -> list[KeysRecord]:
+        """The keys of pushes as they were loaded, oldest first; empty the next time."""
+        return self._keys.hand_out()
+
     def load(self, connection: sqlite3.Connection) -> list[Damage]:
         """Fill the mirror; returns what is damaged, which stays where it is."""
         damage: list[Damage] = []
@@ -134,6 +144,7 @@ class Books:
         for record, when, number in sorted(producers, key=lambda each: each[1]):
             self._producers.took(record.producer, _sequences(record), number)
             self.stamp = max(self.stamp, when[0])
+        self._keys.load(_sound(connection, KEYS, damage))
         return damage
 
     def plan(self, batch: Batch) -> Plan:
@@ -155,6 +166,9 @@ class Books:
                 self._taken.delete(plan, key)
             else:
                 self._taken.write(plan, key, taken, records.taken_value(taken))
+        if batch.keys or batch.keys_until is not None:
+            plan.writes.append(partial(self._keys.carry_out, batch=batch))
+            plan.changes.append(self._keys.finish)
         fresh = {(each.type, each.fingerprint): each for each in batch.definitions}
         for name, definition in fresh.items():
             if name not in self._definitions.values:
@@ -192,13 +206,23 @@ class Books:
 def _values(
     connection: sqlite3.Connection, book: _Book[Any, Any], damage: list[Damage]
 ) -> Iterable[tuple[int, Any]]:
+    """The sound records of a book, which is told which numbers are in use."""
+    for number, value in _sound(connection, book.table, damage):
+        book.next = number + 1
+        yield number, value
+    (last,) = connection.execute(f"SELECT max(number) FROM {book.table}").fetchone()  # noqa: S608  # a name of ours
+    book.next = (last or 0) + 1
+
+
+def _sound(
+    connection: sqlite3.Connection, table: str, damage: list[Damage]
+) -> Iterable[tuple[int, Any]]:
     """The sound records of a table, while others are added to `damage`."""
-    for row in connection.execute(f"SELECT * FROM {book.table} ORDER BY number"):  # noqa: S608  # a name of ours
-        book.next = row[0] + 1
-        if records.is_sound(book.table, row):
+    for row in connection.execute(f"SELECT * FROM {table} ORDER BY number"):  # noqa: S608  # a name of ours
+        if records.is_sound(table, row):
             yield row[0], records.unpack(row[1])
         else:
-            damage.append(Damage(book.table, row[0], records.CHECKSUM_DIFFERS))
+            damage.append(Damage(table, row[0], records.CHECKSUM_DIFFERS))
 
 
 def _record(producer: int, book: AcceptedSequences) -> ProducerRecord:

@@ -14,7 +14,14 @@ from zlib import crc32
 import msgpack  # type: ignore[import-untyped]  # it has no types
 
 from trionode.ids import OBJECT_ID_BYTES
-from trionode.routing.records import GivenRecord, ObjectRecord, ProducerRecord, TakenRecord
+from trionode.routing.keys import DIGEST_BYTES
+from trionode.routing.records import (
+    GivenRecord,
+    KeysRecord,
+    ObjectRecord,
+    ProducerRecord,
+    TakenRecord,
+)
 from trionode.schema.definition import Definition
 from trionode.store.sqlite_schema import BOOKS
 
@@ -221,6 +228,38 @@ def producer_record(value: Any) -> tuple[ProducerRecord, tuple[int, int]]:
     producer, floor, flat, stamp, place = value
     runs = list(zip(flat[::2], flat[1::2], strict=True))
     return ProducerRecord(int.from_bytes(producer, "big"), floor, runs), (stamp, place)
+
+
+_KEY_BYTES = DIGEST_BYTES + OBJECT_ID_BYTES
+
+
+def keys_value(parts: list[KeysRecord]) -> Any:
+    """What is written of the keys of one commit: the time of the last, then each part."""
+    written = [
+        (
+            part.at,
+            b"".join([digest + id_.to_bytes(OBJECT_ID_BYTES, "big") for digest, id_ in part.keys]),
+        )
+        for part in parts
+    ]
+    return (max(part.at for part in parts), written)
+
+
+def keys_records(value: Any) -> list[KeysRecord]:
+    """The keys in a body."""
+    return [
+        KeysRecord(
+            at,
+            tuple(
+                (
+                    joined[start : start + DIGEST_BYTES],
+                    int.from_bytes(joined[start + DIGEST_BYTES : start + _KEY_BYTES], "big"),
+                )
+                for start in range(0, len(joined), _KEY_BYTES)
+            ),
+        )
+        for at, joined in value[1]
+    ]
 
 
 def definition_value(definition: Definition) -> Any:

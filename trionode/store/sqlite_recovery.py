@@ -83,7 +83,12 @@ class Recovery:
             self._save(plan.carry_out)
             plan.finish()
         self._set_books_aside()
-        yield Recovered(producers=books.producers, given=books.given, taken=books.taken)
+        yield Recovered(
+            producers=books.producers,
+            given=books.given,
+            taken=books.taken,
+            keys=[each.shifted(-offset_s) for each in books.hand_out_keys()],
+        )
         cursor = self._connection.execute(SELECT_OBJECTS)
         for rows in _chunks(cursor):
             if objects := self._believed(rows, offset_s):

@@ -257,5 +257,7 @@ def _age(table: str, row: Row) -> Any:
             return value[1]
         case "producers":
             return value[3]
+        case "keys":
+            return value[0]
         case _:
             return 0

@@ -26,7 +26,7 @@ PAGE_BYTES = 4096
 """Smaller ones cost more levels, larger ones more log per small commit; measured."""
 APPLICATION_ID = 0x7472696F
 """`trio`, in the file's header: `file(1)` and this module tell the file by it."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SETTLED_SINCE = 2
 """The first version that has the table `settled`."""
 CACHE_KIB = 16 * 1024
@@ -41,7 +41,8 @@ OBJECT_COLUMNS = (
 )  # fmt: skip
 SETTLED_COLUMNS = ("number", *OBJECT_COLUMNS[1:], "settled", "outcome", "mark")
 """Of objects that left custody and are kept for queries; the first ones as in `objects`."""
-BOOKS = ("identity", "state", "definitions", "producers", "given", "taken", "damaged")
+FIRST_BOOKS = ("identity", "state", "definitions", "producers", "given", "taken", "damaged")
+BOOKS = (*FIRST_BOOKS, "keys")
 
 _OBJECTS = """CREATE TABLE objects (
     seq INTEGER PRIMARY KEY, id BLOB, type TEXT, encoding TEXT, fingerprint TEXT, created REAL,
@@ -62,7 +63,7 @@ def _book(name: str) -> str:
 
 def _first(connection: sqlite3.Connection) -> None:
     connection.execute(_OBJECTS)
-    for name in BOOKS:
+    for name in FIRST_BOOKS:
         connection.execute(_book(name))
 
 
@@ -70,7 +71,11 @@ def _second(connection: sqlite3.Connection) -> None:
     connection.execute(_SETTLED)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+def _third(connection: sqlite3.Connection) -> None:
+    connection.execute(_book("keys"))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 """The step to each version from the one before it; never changed once released."""
 
 

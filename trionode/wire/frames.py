@@ -128,9 +128,14 @@ class Push:
 
 @attrs.frozen
 class Pushed:
-    """The node has custody of these objects: runs of (first sequence, count)."""
+    """The node has custody of these objects: runs of (first sequence, count).
+
+    Those in `others`, as (sequence, id), repeat the key of an object that was pushed before and has
+    that id; they are not stored.
+    """
 
     sequences: list[tuple[int, int]]
+    others: list[tuple[int, bytes]] = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -99,6 +99,20 @@ def _sequences_from_wire(value: Any, _: Any) -> list[tuple[int, int]]:
     return runs
 
 
+def _others_from_wire(value: Any, _: Any) -> list[tuple[int, bytes]]:
+    if type(value) is not list:
+        raise TypeError("expected a list of sequences with ids")
+    others: list[tuple[int, bytes]] = []
+    for item in value:
+        if type(item) is not list or len(item) != 2:
+            raise TypeError("expected a sequence with an id as [sequence, id]")
+        sequence, raw = item
+        if type(raw) is not bytes or len(raw) != OBJECT_ID_BYTES:
+            raise TypeError(f"expected an object id of {OBJECT_ID_BYTES} bytes")
+        others.append((_unsigned(sequence), raw))
+    return others
+
+
 def _refused_from_wire(value: Any, _: Any) -> list[tuple[bytes, int, str]]:
     if type(value) is not list:
         raise TypeError("expected a list of refused leases")
@@ -158,6 +172,7 @@ _STRUCTURE: list[tuple[Any, Callable[[Any, Any], Any]]] = [
     (list[list[str]], _paths_from_wire),
     (list[tuple[int, int]], _sequences_from_wire),
     (list[tuple[bytes, int, str]], _refused_from_wire),
+    (list[tuple[int, bytes]], _others_from_wire),
 ]
 
 
