@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import trio
 
-from tests.support.processes import failure, node_process, push, trionode
+from tests.support.processes import (
+    failure,
+    linked,
+    node_process,
+    push,
+    status_when,
+    trionode,
+)
 from trionode import connect
 
 
@@ -79,3 +87,40 @@ def test_looking_at_a_type_that_nobody_knows_shows_nothing(node):
     done = trionode("objects", "Nothing", "--node", node.address)
     assert (done.returncode, done.stdout) == (0, "")
     failure(trionode("objects", "Nothing", "--state", "settled", "--node", node.address), 2)
+
+
+def test_any_node_explains_an_object_and_names_who_is_silent():
+    with (
+        node_process("n1") as one,
+        node_process("n2", "--peer", one.address) as two,
+        node_process("n3", "--peer", two.address) as three,
+    ):
+        linked_to_all(one, "n2", "n3")
+        done = trionode("push", "Order", '{"n": 1}', "--node", three.address)
+        id_ = done.stdout.strip()
+        explained = trionode("explain", id_, "--node", one.address)
+        assert explained.returncode == 0, explained.stderr
+        first, *rest = explained.stdout.splitlines()
+        assert first.startswith("at node n3, ready: no subscription for Order at this node")
+        assert any(line.startswith("history") and "accepted at n3" in line for line in rest)
+        (found,) = lines(trionode("explain", id_, "--json", "--node", two.address))
+        assert found["places"][0]["name"] == "n3"
+
+        two.signal(signal.SIGSTOP)
+        try:
+            found = trionode("explain", id_, "--timeout", "0.5", "--node", one.address)
+            assert "no answer from n2" in found.stdout, (found.stdout, found.stderr)
+        finally:
+            two.signal(signal.SIGCONT)
+
+        stranger = f"{'0' * 19}7-1"
+        assert "no node knows it" in failure(trionode("explain", stranger, "--node", one.address))
+        failure(trionode("explain", "nonsense", "--node", one.address), 2)
+
+
+def linked_to_all(node, *names: str) -> None:
+    async def wait() -> None:
+        async with connect(node.address) as client:
+            await status_when(client, lambda status: linked(status) >= set(names))
+
+    trio.run(wait)

@@ -33,6 +33,7 @@ _SUBCOMMANDS = {
     "status": "Show a node, its peers and what it holds.",
     "types": "Show the definitions of types.",
     "objects": "Look at the objects that a node holds.",
+    "explain": "Say where an object is, and why it waits.",
     "dead": "Look after dead letters: list, show, retry, discard.",
     "ping": "Check that a node answers.",
     "demo": "Watch two nodes bring two objects to two clients.",

@@ -12,7 +12,7 @@ import click
 from trionode.cli.tables import duration, size, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeVar
 
     from trionode.client.inspection import ObjectView
@@ -104,7 +104,7 @@ def object_text(view: ObjectView) -> str:
     lines = {
         "id": view.id,
         "type": view.type,
-        "state": view.state,
+        "state": f"{view.state}, for {duration(view.state_age_s)}",
         "attempt": str(view.attempt),
         "age": duration(view.age_s),
         "size": f"{size(view.size_bytes)}, {view.encoding}",
@@ -122,10 +122,18 @@ def object_text(view: ObjectView) -> str:
     return "\n".join(text)
 
 
-def _event(event: Any) -> str:
-    if isinstance(event, dict):
-        return ", ".join(f"{name} {value}" for name, value in event.items())
-    return str(event)
+def _event(event: Mapping[str, Any]) -> str:
+    """A line of a history: `12.0 s ago  failed at n1 by worker, attempt 2: no route`."""
+    when = "at some time" if event.get("ago_s") is None else f"{duration(event['ago_s'])} ago"
+    text = f"{when}  {event['what']}"
+    for word, name in (("at", "node"), ("by", "consumer")):
+        if event.get(name):
+            text += f" {word} {event[name]}"
+    if event.get("attempt", 1) > 1:
+        text += f", attempt {event['attempt']}"
+    if event.get("until_s") is not None:
+        text += f", for another {duration(event['until_s'])}"
+    return f"{text}: {event['why']}" if event.get("why") else text
 
 
 def _text(view: ObjectView) -> str:

@@ -7,7 +7,7 @@ here beside them moves frames and wakes tasks.
 from trionode.client.client import Client, ClientStatistics
 from trionode.client.connecting import connect
 from trionode.client.deliveries import Deliveries, Delivery
-from trionode.client.inspection import DeadLettersDone, ObjectView
+from trionode.client.inspection import DeadLettersDone, Explanation, ObjectView
 from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
 from trionode.client.types import object_type
@@ -19,6 +19,7 @@ __all__ = [
     "DeadLettersDone",
     "Deliveries",
     "Delivery",
+    "Explanation",
     "ObjectView",
     "PushFailed",
     "PushOptions",

@@ -32,6 +32,7 @@ class ObjectView:
         state: `ready`, `delayed`, `leased`, `transferring` or `dead`.
         attempt: which attempt is next, or under way.
         age_s: seconds since its producer made it.
+        state_age_s: seconds since it came into its state; None from an older node.
         size_bytes: of its payload.
         encoding: `json` or `raw`.
         waits_for: why it waits, in words; the weightiest reason first.
@@ -39,7 +40,8 @@ class ObjectView:
         deadline_in_s: seconds until its producer's deadline, if it has one.
         dead: why it is a dead letter, if it is.
         failure: the text of its last failure, if there was one.
-        history: what happened to it, the latest last.
+        history: what happened to it, the latest last, each with at least `what`, and `ago_s` in
+            seconds where that is known.
         properties: its other rare properties, by name.
         payload: as much of its payload as was asked for, None where nothing was.
         payload_cut: whether there is more of it.
@@ -50,6 +52,7 @@ class ObjectView:
     state: str
     attempt: int
     age_s: float
+    state_age_s: float | None
     size_bytes: int
     encoding: str
     waits_for: tuple[str, ...]
@@ -57,7 +60,7 @@ class ObjectView:
     deadline_in_s: float | None
     dead: str | None
     failure: str | None
-    history: tuple[Any, ...]
+    history: tuple[Mapping[str, Any], ...]
     properties: Mapping[str, Any]
     payload: bytes | None
     payload_cut: bool
@@ -76,6 +79,7 @@ class ObjectView:
             document["state"],
             document["attempt"],
             document["age_s"],
+            document.get("state_age_s"),
             document["bytes"],
             document["encoding"],
             tuple(document.get("waits_for", ())),
@@ -98,10 +102,63 @@ class DeadLettersDone:
     refused: Mapping[str, str]
 
 
-class Inspection:
-    """A part of `trionode.Client`: everything here is about the one node that it is connected to.
+@attrs.frozen
+class Holder:
+    """A node that holds an object, and the object as it shows it."""
 
-    Nodes hold objects, so the dead letters of a type may be at several.
+    node: str
+    name: str
+    address: str
+    object: ObjectView
+
+
+@attrs.frozen
+class Explanation:
+    """Where an object is and why it waits, as all nodes that answered know it.
+
+    Attributes:
+        id: of the object.
+        known: whether any node knows it.
+        summary: one sentence that says it.
+        holders: the nodes that hold it; several while it is on its way, or after a fault.
+        trail: where it went, as far as is remembered: the names of the nodes it was given to.
+        silent: the nodes that did not answer in time, by name, or address where none is known.
+        document: all of it, as `trionode explain --json` prints it.
+    """
+
+    id: str
+    known: bool
+    summary: str
+    holders: tuple[Holder, ...]
+    trail: tuple[str, ...]
+    silent: tuple[str, ...]
+    document: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Explanation:
+        """The explanation in a node's JSON."""
+        holders = [
+            Holder(place["id"], place["name"], place["address"], ObjectView.of(place["object"]))
+            for place in document["places"]
+        ]
+        silent = [each["name"] or each["address"] or each["id"] for each in document["silent"]]
+        trail = [step["to"]["name"] or step["to"]["id"] for step in document["trail"]]
+        return cls(
+            document["id"],
+            document["known"],
+            document["summary"],
+            tuple(holders),
+            tuple(trail),
+            tuple(silent),
+            document,
+        )
+
+
+class Inspection:
+    """A part of `trionode.Client`.
+
+    All but `explain` is about the one node that the client is connected to: objects are held by
+    nodes, so the dead letters of a type may be at several.
     """
 
     _connector: Connector
@@ -179,6 +236,26 @@ class Inspection:
         reply = await self._connector.ask(frames.OBJECTS, request, frames.ObjectsReply)
         found = json.loads(reply.objects)
         return ObjectView.of(found[0]) if found else None
+
+    async def explain(
+        self,
+        id: ObjectId | str,  # noqa: A002  # see objects
+        /,
+        *,
+        timeout: float = 3.0,  # noqa: ASYNC109  # of the nodes, which name who is late
+    ) -> Explanation:
+        """Ask all nodes where an object is, and why it waits.
+
+        Args:
+            id: of the object.
+            timeout: seconds that nodes have to answer; those that do not are named.
+
+        Raises:
+            Refused: INVALID_ARGUMENT, it is no id of an object.
+        """
+        request = frames.ExplainRequest(text_of(id), _milliseconds(timeout))
+        reply = await self._connector.ask(frames.EXPLAIN, request, frames.ExplainReply)
+        return Explanation.of(json.loads(reply.explanation))
 
     async def retry(
         self,

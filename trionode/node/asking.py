@@ -231,7 +231,7 @@ class Asking:
                 error = "internal error"
         if len(body) > REPLY_BYTES_MAX:
             body, error = b"", f"the answer is larger than {REPLY_BYTES_MAX} bytes"
-        known = self._mesh.peers_status()
+        known = self._mesh.familiar()
         return frames.Reply(
             question.search,
             context.identity.node,
@@ -239,9 +239,9 @@ class Asking:
             context.address,
             body,
             error,
-            [peer["id"] for peer in known],
-            [peer["name"] for peer in known],
-            [peer["address"] for peer in known],
+            [each.node for each in known],
+            [each.name for each in known],
+            [each.address for each in known],
         )
 
     def _forget_old(self) -> None:

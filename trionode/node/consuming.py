@@ -31,17 +31,13 @@ TYPES_MAX = 10_000
 SETTLE_MAX = 10_000
 """Leases that one settle may name when its stream has fewer: the answer names each refused."""
 
-NAME_MAX_CHARACTERS = 100
-"""Of a client's name: it is shown to people."""
-
 
 @attrs.define(eq=False)
 class ConsumerStream:
-    """One consumer's stream: `name` is its client's label, `subscriptions` the types of each."""
+    """One consumer's stream; `subscriptions` are the types of each."""
 
     wire: Wire
     handle: int
-    name: str = ""
     subscriptions: dict[int, tuple[str, ...]] = attrs.field(factory=dict)
     types: int = 0
     """How many types the subscriptions name in all."""
@@ -80,8 +76,7 @@ class Consuming:
         hello = await wire.first(frames.ClientHello)
         check_protocol(hello.protocol_min, hello.protocol_max, "this client", hello.version)
         context.check_serving()
-        name = hello.name[:NAME_MAX_CHARACTERS]
-        stream = ConsumerStream(wire, context.mint_handle(), name)
+        stream = ConsumerStream(wire, context.mint_handle())
         self._streams[stream.handle] = stream
         label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
         context.engine.handle(events.ConsumerCame(stream.handle, label))
@@ -98,14 +93,6 @@ class Consuming:
             del self._streams[stream.handle]
             died = died and not context.ending
             context.engine.handle(events.ConsumerGone(stream.handle, died))
-
-    def describe(self, handle: int) -> str:
-        """A consumer for people: its client's name, if it has one, and where it is."""
-        stream = self._streams.get(handle)
-        if stream is None:
-            return "a consumer that has gone"
-        peer = stream.wire.call.connection.peer
-        return f"{stream.name} at {peer}" if stream.name else f"consumer at {peer}"
 
     def drain(self) -> None:
         """Tell consumers that they should settle what they have and go elsewhere."""

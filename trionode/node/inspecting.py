@@ -11,9 +11,11 @@ import trio
 
 from trionode.errors import Refused, Status
 from trionode.ids import format_id, parse_id
+from trionode.node.reasons import Reasons
 from trionode.node.unary import unary_route
 from trionode.node.views import STATES, view_of
 from trionode.routing import effects, events
+from trionode.routing.history import history_of
 from trionode.routing.inspection import Place, Selection, page
 from trionode.routing.model import State
 from trionode.wire import frames
@@ -21,7 +23,7 @@ from trionode.wire import frames
 if TYPE_CHECKING:
     from trionode.net.serving import Route
     from trionode.node.context import NodeContext
-    from trionode.node.reasons import Reasons
+    from trionode.node.known import KnownNodes
     from trionode.routing.model import HeldObject
 
 PAGE_MAX = 1000
@@ -48,12 +50,13 @@ class Inspecting:
 
     Args:
         context: of the node.
-        reasons: says why an object waits.
+        known: what nodes are called.
     """
 
-    def __init__(self, context: NodeContext, reasons: Reasons) -> None:
+    def __init__(self, context: NodeContext, known: KnownNodes) -> None:
         self._context = context
-        self._reasons = reasons
+        self._known = known
+        self._reasons = Reasons(context, known)
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Outcome] = {}
         context.engine.connect({effects.AnswerPerson: self._answered})
@@ -70,7 +73,11 @@ class Inspecting:
     def look(self, item: HeldObject, preview_bytes: int = 0) -> dict[str, Any]:
         """An object with why it waits, as a plain JSON value."""
         now = trio.current_time()
-        return view_of(item, self._reasons.of(item, now), now, preview_bytes)
+        rows = [
+            attrs.evolve(row, node=self._known.get(row.node).name or row.node)
+            for row in history_of(item, self._context.identity.node)
+        ]
+        return view_of(item, self._reasons.of(item, now), rows, now, preview_bytes)
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 KNOWN_MAX = 4096
 """Nodes remembered; beyond it, those that were heard of the longest time ago are forgotten."""
+LOST_SAID_S = 600.0
+"""How long a node that was linked and is gone counts as missing."""
 
 
 @attrs.frozen
@@ -22,21 +29,41 @@ class KnownNodes:
 
     def __init__(self, own: str, name: str) -> None:
         self._own = own
+        self._lost: dict[str, float] = {}
+        """When the link to a node ended, of those that were not linked again."""
         self._nodes: dict[str, KnownNode] = {own: KnownNode(own, name, "")}
 
     def learn(self, node: str, name: str, address: str) -> None:
         """Note what a node is called now."""
         if node == self._own:
             return
+        self._lost.pop(node, None)
         self._nodes.pop(node, None)
         self._nodes[node] = KnownNode(node, name, address)
         if len(self._nodes) > KNOWN_MAX:
-            del self._nodes[next(each for each in self._nodes if each != self._own)]
+            self.forget(next(each for each in self._nodes if each != self._own))
+
+    def lose(self, node: str, now: float) -> None:
+        """Note that the link to a node has ended."""
+        if node in self._nodes:
+            self._lost[node] = now
+
+    def lost(self, now: float, present: Collection[str]) -> list[KnownNode]:
+        """The nodes lost not long ago, but those present, or another at whose address is."""
+        for node in [each for each, when in self._lost.items() if when < now - LOST_SAID_S]:
+            del self._lost[node]
+        addresses = {self._nodes[node].address for node in present if node in self._nodes}
+        return [
+            known
+            for node in self._lost
+            if node not in present and (known := self._nodes[node]).address not in addresses
+        ]
 
     def forget(self, node: str) -> None:
         """Forget a node."""
         if node != self._own:
             self._nodes.pop(node, None)
+            self._lost.pop(node, None)
 
     def get(self, node: str) -> KnownNode:
         """What is known of an id, which may be nothing but the id."""

@@ -23,7 +23,7 @@ from trionode.net.dialler import parse_address
 from trionode.net.sockets import address_text
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol
-from trionode.node.known import KnownNodes
+from trionode.node.known import KnownNode, KnownNodes
 from trionode.node.link import IDENTITY_MAX_CHARACTERS, Link, PeerIdentity
 from trionode.routing import effects, events
 from trionode.wire import frames
@@ -107,6 +107,14 @@ class Mesh:
             for link in self.links.values()
         ]
         return [*linked, *self.dialling()]
+
+    def familiar(self) -> list[KnownNode]:
+        """Every node that belongs to the mesh as far as this one knows: linked, dialled or lost."""
+        found = {
+            peer["id"] or peer["address"]: KnownNode(peer["id"], peer["name"], peer["address"])
+            for peer in self.peers_status()
+        }
+        return [*found.values(), *self.known.lost(trio.current_time(), found)]
 
     # --- opening ----------------------------------------------------------------------------------
 
@@ -225,6 +233,7 @@ class Mesh:
             return False
         if self.links.get(link.peer.node) is link:
             del self.links[link.peer.node]
+            self.known.lose(link.peer.node, trio.current_time())
         link.over.set()
         self._context.engine.handle(events.LinkDown(link.handle))
         for tell in self.on_over:

@@ -21,12 +21,12 @@ from trionode.node.asking import Asking
 from trionode.node.consuming import Consuming
 from trionode.node.context import Counters, NodeContext, Phase
 from trionode.node.engine import Engine
+from trionode.node.explaining import Explaining
 from trionode.node.inspecting import Inspecting
 from trionode.node.mesh import Mesh
 from trionode.node.network import Tcp
 from trionode.node.peers import Peers
 from trionode.node.producing import Producing
-from trionode.node.reasons import Reasons
 from trionode.node.status import status_of
 from trionode.node.supervision import supervise
 from trionode.node.unary import Unary
@@ -230,14 +230,15 @@ class Node:
         context = self._context
         producer = int.from_bytes(self._random_bytes(PRODUCER_BYTES), "big")
         unary = Unary(context, self._producing, producer, self.status)
-        reasons = Reasons(context, self._mesh.known, self._consuming.describe)
-        inspecting = Inspecting(context, reasons)
+        inspecting = Inspecting(context, self._mesh.known)
+        explaining = Explaining(context, self._mesh.known, self.asking, inspecting)
         routes = {
             frames.PRODUCE: Route(self._producing.serve),
             frames.CONSUME: Route(self._consuming.serve),
             frames.LINK: Route(self._mesh.serve, eager=True),
             **unary.routes(),
             **inspecting.routes(),
+            **explaining.routes(),
         }
         self._started = trio.current_time()
         async with trio.open_nursery() as nursery:

@@ -25,15 +25,11 @@ class Reasons:
     Args:
         context: of the node.
         known: what nodes are called.
-        consumer: a consumer stream, by its handle, for people.
     """
 
-    def __init__(
-        self, context: NodeContext, known: KnownNodes, consumer: Callable[[int], str]
-    ) -> None:
+    def __init__(self, context: NodeContext, known: KnownNodes) -> None:
         self._context = context
         self._known = known
-        self._consumer = consumer
         self._of_state: dict[State, Callable[[HeldObject, float], Iterator[str]]] = {
             State.READY: self._ready,
             State.DELAYED: self._delayed,
@@ -81,13 +77,13 @@ class Reasons:
         if failure:
             yield f"its last attempt failed: {failure}"
 
-    def _leased(self, item: HeldObject, _now: float) -> Iterator[str]:
+    def _leased(self, item: HeldObject, now: float) -> Iterator[str]:
         holder = item.holder
         assert isinstance(holder, Subscription)
         begun = "has begun with it" if item.mark < holder.started else "has not begun with it yet"
         yield (
-            f"leased to {self._consumer(holder.stream.handle)}, which {begun}"
-            f" (attempt {item.attempt})"
+            f"leased to consumer {holder.stream.label} for {_seconds(now - item.since)}, which"
+            f" {begun} (attempt {item.attempt})"
         )
 
     def _transferring(self, item: HeldObject, now: float) -> Iterator[str]:
@@ -95,7 +91,8 @@ class Reasons:
         assert isinstance(offer, Offer)
         who = self._known.word_for(offer.peer)
         if offer.doubt is None:
-            yield f"in transfer to {who}, which has not answered yet"
+            waited = _seconds(now - item.since)
+            yield f"in transfer to {who} for {waited}, which has not answered yet"
             return
         left = offer.doubt + self._context.engine.brain.context.options.in_doubt_timeout_s - now
         yield (
@@ -119,7 +116,7 @@ class Reasons:
         return list(dict.fromkeys(each for subscriptions in found for each in subscriptions))
 
     def _why_not_leased(self, item: HeldObject, subscription: Subscription) -> str:
-        who = self._consumer(subscription.stream.handle)
+        who = f"consumer {subscription.stream.label}"
         if not subscription.credit:
             return f"{who} is paused: its credit is 0"
         unsettled = len(subscription.leases)

@@ -9,6 +9,7 @@ from trionode.ids import format_id
 from trionode.routing.model import State
 
 if TYPE_CHECKING:
+    from trionode.routing.history import HistoryRow
     from trionode.routing.model import HeldObject
 
 STATES = {
@@ -21,17 +22,18 @@ STATES = {
 """The states by the words that people use."""
 _WORDS = {state: word for word, state in STATES.items()}
 
-_SHOWN_ELSEWHERE = frozenset({"due", "deadline", "dead", "failure", "history"})
+_SHOWN_ELSEWHERE = frozenset({"due", "deadline", "dead", "failure", "history", "history_dropped"})
 
 
 def view_of(
-    item: HeldObject, reasons: list[str], now: float, preview_bytes: int = 0
+    item: HeldObject, reasons: list[str], rows: list[HistoryRow], now: float, preview_bytes: int = 0
 ) -> dict[str, Any]:
     """An object as it is now; of its payload as much as is asked for.
 
     Args:
         item: the object.
         reasons: why it waits.
+        rows: its history, with the names of nodes.
         now: on the brain's clock.
         preview_bytes: 0 shows nothing of the payload.
     """
@@ -42,6 +44,7 @@ def view_of(
         "state": _WORDS[item.state],
         "attempt": item.attempt,
         "age_s": round(now - item.created, 3),
+        "state_age_s": round(now - item.since, 3),
         "bytes": len(item.payload),
         "encoding": item.shape.encoding,
         "waits_for": reasons,
@@ -49,7 +52,7 @@ def view_of(
         "deadline_in_s": _remaining(details, "deadline", now),
         "dead": details.get("dead"),
         "failure": details.get("failure"),
-        "history": [_plain(each) for each in details.get("history", ())],
+        "history": [_event(row, now) for row in rows],
         "properties": {
             name: _plain(value) for name, value in details.items() if name not in _SHOWN_ELSEWHERE
         },
@@ -57,6 +60,20 @@ def view_of(
     if preview_bytes:
         view |= _preview(item, preview_bytes)
     return view
+
+
+def _event(row: HistoryRow, now: float) -> dict[str, Any]:
+    """One line of a history; what does not apply is left out."""
+    told: dict[str, Any] = {
+        "ago_s": None if row.when is None else round(now - row.when, 3),
+        "what": row.what,
+        "node": row.node,
+        "consumer": row.consumer,
+        "attempt": row.attempt,
+        "why": row.why,
+        "until_s": None if row.until is None else round(row.until - now, 3),
+    }
+    return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def _remaining(details: dict[str, Any], name: str, now: float) -> float | None:

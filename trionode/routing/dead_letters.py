@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.routing import effects
+from trionode.routing import effects, history
 from trionode.routing.model import HeldObject, State, Step
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class DeadLetters:
         """
         context = self._context
         items, refused = self._chosen(event.ids)
+        context.note(items, history.RETRIED)
         context.custody.move(items, Step.RETRY)
         for item in items:
             over = item.detail("deadline", float("inf")) <= now

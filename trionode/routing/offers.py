@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trionode.routing import effects, history
+from trionode.routing.forwarded import Forwarded
 from trionode.routing.model import HeldObject, State, Step
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Givings:
         self._context = context
         self._sequence = 0
         self.open: dict[str, dict[Number, Offer]] = {}
+        self.forwarded = Forwarded()
 
     def give(  # an offer is this many things
         self,
@@ -108,6 +110,7 @@ class Givings:
         context = self._context
         ids = context.custody.remove(given, Step.GIVE, "transferred")
         if ids:
+            self.forwarded.gave(link.peer, ids, now)
             context.out.append(effects.Forget(ids))
             context.regrant(given[0].table)
         self._forget(offer)
