@@ -16,9 +16,10 @@ from hyperframe.frame import (
 from tests.support.frames import of_kind
 from tests.support.sessions import Lone, Pair
 from trionode.errors import ProtocolError
+from trionode.net.options import ConnectionOptions
 from trionode.wire import grpc
 from trionode.wire import session_events as happened
-from trionode.wire.h2_setup import code_name
+from trionode.wire.h2_setup import code_name, new_h2
 
 WINDOW, CONNECTION_WINDOW, FRAME = 100_000, 400_000, 32_768
 
@@ -255,3 +256,13 @@ def test_two_sessions_understand_each_other():
     ]
     assert not pair.client.is_open(stream_id)
     assert not pair.server.is_open(stream_id)
+
+
+def test_what_comes_is_never_written_as_text():
+    limits = ConnectionOptions().session_limits()
+    connection = new_h2(limits, client=True)
+    connection.incoming_buffer.max_frame_size = limits.max_frame_bytes
+    connection.incoming_buffer.add_data(DataFrame(1, b"content").serialize())
+    frame = next(connection.incoming_buffer)
+    assert frame.data == b"content"
+    assert b"content".hex()[:10] not in repr(frame)

@@ -10,11 +10,11 @@ import trio
 
 from trionode.client.deliveries import Deliveries
 from trionode.client.inspection import Inspection
-from trionode.client.producer_core import Shape
+from trionode.client.producer_core import Shape, shape_without_definition
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
 from trionode.client.types import type_name_of
-from trionode.client.values import is_class, payload_of, schema_of
+from trionode.client.values import encode, is_class, payload_of, schema_of
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -153,9 +153,12 @@ class Client(Inspection):
     ) -> tuple[Shape, bytes] | None:
         """Shape and payload of a push; None when the value's class has to be defined first."""
         cls = value.__class__
-        if encoding is None and is_class(cls):
+        if encoding is None:
             shape = self._definitions.shape_of(cls, type_name)
-            return None if shape is None else (shape, payload_of(value)[0])
+            if shape is not None:
+                return shape, encode(value)
+            if is_class(cls):
+                return None
         if type_name is None:
             raise TypeError(f'a {cls.__qualname__} says no type: push it with type="..."')
         if encoding is None:
@@ -166,7 +169,7 @@ class Client(Inspection):
             raise TypeError(
                 f"encoding is for bytes that are encoded already, not {cls.__qualname__}"
             )
-        return Shape(type_name, encoding), payload
+        return shape_without_definition(type_name, encoding), payload
 
     # --- subscribing ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ of streams.
 from __future__ import annotations
 
 import enum
+import functools
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,12 @@ class Shape(NamedTuple):
     type: str
     encoding: str = "json"
     fingerprint: str = ""
+
+
+@functools.lru_cache(maxsize=1024)
+def shape_without_definition(type_name: str, encoding: str) -> Shape:
+    """The shape of objects that no class defines: one and the same for all of a type."""
+    return Shape(type_name, encoding)
 
 
 class PushState(enum.Enum):

@@ -9,7 +9,7 @@ as an equal value.
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cattrs
 import orjson
@@ -22,6 +22,9 @@ from trionode.client.schemas import derived_schema
 from trionode.client.unions import is_struct
 from trionode.errors import DecodeError, EncodeError, Refused
 from trionode.schema.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from trionode.client.containers import Structure, Unstructure
 
 T = TypeVar("T")
 
@@ -42,8 +45,8 @@ def encode(value: Any) -> bytes:
         EncodeError: the value has no form in the value model; the message has the path inside it.
         TypeError: its class has none.
     """
-    cls = type(value)
-    write = _fast.get_unstructure_hook(cls) if is_class(cls) else check_plain
+    cls: type = type(value)
+    write = _writer_of(cls)
     try:
         return orjson.dumps(write(value))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -64,12 +67,25 @@ def decode(cls: type[T], data: bytes) -> T:
         raise DecodeError(error.message) from None
     if cls is object or cls is Any:
         return value  # type: ignore[no-any-return]  # plain JSON is what was asked for
-    read = structure_hook(_fast, cls)
+    kind: type = cls
+    read = _reader_of(kind)
     try:
         result: T = read(value, cls)
     except Exception as error:  # noqa: BLE001  # validators of the class raise whatever they like
         raise DecodeError(_account(value, cls, error)) from None
     return result
+
+
+@functools.cache
+def _writer_of(cls: type) -> Unstructure:
+    """What makes plain JSON of a class's objects; asking cattrs each time costs as much as it."""
+    return _fast.get_unstructure_hook(cls) if is_class(cls) else check_plain
+
+
+@functools.cache
+def _reader_of(cls: type) -> Structure:
+    """What makes a class's objects of plain JSON; see `_writer_of`."""
+    return structure_hook(_fast, cls)
 
 
 def payload_of(value: Any) -> tuple[bytes, str]:
