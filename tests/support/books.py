@@ -27,6 +27,7 @@ def check_books(brain: Brain) -> None:
     _check_holders(brain)
     _check_windows(context)
     _check_timers(context)
+    _check_keys(context)
     check_patterns(brain)
 
 
@@ -127,6 +128,31 @@ def _check_timers(context: Context) -> None:
         waits = item.state in (State.READY, State.DELAYED, State.LEASED)
         if waits and item.detail("deadline") is not None:
             assert ("deadline", item.id) in timed, "a deadline that nobody watches"
+
+
+def _check_keys(context: Context) -> None:
+    """Of an ordering key at most one object can be leased, and what follows waits in its line."""
+    ordering = context.custody.ordering
+    places: Counter[int] = Counter()
+    for (name, key), line in ordering.lines.items():
+        assert (line.table.name, line.key) == (name, key)
+        assert line.play or line.away or line.followers, "an empty line is kept"
+        assert line.play or line.away or not line.followers, "a line waits for nothing"
+        places.update([*line.play, *line.followers])
+        at_hand = [each for each in line.play.values() if each.state != State.TRANSFERRING]
+        assert len(at_hand) <= 1 or context.draining
+        assert not (at_hand and line.away) or context.draining
+        for each in line.play.values():
+            assert each.state not in (State.BLOCKED, State.DEAD)
+            assert context.custody.objects[each.id] is each
+        for each in line.followers.values():
+            assert each.state in (State.BLOCKED, State.DELAYED)
+    for item in context.custody.objects.values():
+        ordered = item.detail("ordering_key") is not None and item.detail("dead") is None
+        assert places[item.id] == ordered, f"{item.state.name} in {places[item.id]} lines"
+    away = [each for line in ordering.lines.values() for each in line.away.values()]
+    assert len(away) == sum(len(held) for held in ordering.away.values())
+    assert all(ordering.away[each.peer][each.id] is each for each in away)
 
 
 def check_no_interest_left(brain: Brain) -> None:

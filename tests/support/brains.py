@@ -313,6 +313,8 @@ _MESSAGES = {
     effects.SendAsk: lambda sent, link: events.OffersAsked(
         link, sent.incarnation, sent.next_sequence, sent.numbers
     ),
+    effects.SendKeysSettled: lambda sent, link: events.KeysSettled(link, sent.ids),
+    effects.SendKeysAsked: lambda sent, link: events.KeysAsked(link, sent.ids),
     events.NeighboursTold: lambda sent, link: attrs.evolve(sent, link=link),
 }
 """What a node sends -> the event that it becomes at the other end."""

@@ -366,6 +366,26 @@ def offers_asked(frame: frames.AskOffers, link: int) -> events.OffersAsked:
     return events.OffersAsked(link, frame.incarnation, frame.next_sequence, numbers)
 
 
+def keys_settled(effect: effects.SendKeysSettled) -> frames.KeysSettled:
+    """What of ordering keys has ended here."""
+    return frames.KeysSettled(to_runs(effect.ids))
+
+
+def keys_reported(frame: frames.KeysSettled, link: int) -> events.KeysSettled:
+    """What of ordering keys has ended at a peer."""
+    return events.KeysSettled(link, from_runs(frame.ids))  # type: ignore[arg-type]  # see settled
+
+
+def ask_keys(effect: effects.SendKeysAsked) -> frames.AskKeys:
+    """What of ordering keys a peer was given."""
+    return frames.AskKeys(to_runs(effect.ids))
+
+
+def keys_asked(frame: frames.AskKeys, link: int) -> events.KeysAsked:
+    """What of ordering keys a peer gave."""
+    return events.KeysAsked(link, from_runs(frame.ids))  # type: ignore[arg-type]  # see settled
+
+
 def _number_columns(numbers: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return [incarnation for incarnation, _ in numbers], [sequence for _, sequence in numbers]
 
@@ -376,6 +396,8 @@ TO_PEERS: dict[type, Callable[[Any], frames.LinkCredit | frames.Backlog | Any]] 
     effects.SendAnswer: answer,
     effects.SendClose: close,
     effects.SendAsk: ask,
+    effects.SendKeysSettled: keys_settled,
+    effects.SendKeysAsked: ask_keys,
 }
 """The effects towards a peer whose frames need nothing but the effect itself."""
 
@@ -385,5 +407,7 @@ FROM_PEERS: dict[type, Callable[[Any, int], object]] = {
     frames.OfferAnswer: offer_answered,
     frames.CloseOffers: offers_closed,
     frames.AskOffers: offers_asked,
+    frames.KeysSettled: keys_reported,
+    frames.AskKeys: keys_asked,
 }
 """The frames of a peer whose events need nothing but the frame and its link."""

@@ -77,6 +77,7 @@ def _type_status(context: NodeContext, table: TypeTable, now: float) -> dict[str
     oldest = table.ready.oldest()
     return {
         **{name: table.counts[state] for name, state in _STATES.items()},
+        "ready": table.counts[State.READY] + table.counts[State.BLOCKED],
         "bytes": table.held_bytes,
         "oldest_ready_age_s": round(now - oldest.since, 3) if oldest is not None else None,
         "subscriptions": len(subscriptions),

@@ -12,6 +12,7 @@ from trionode.routing.dead_letters import DeadLetters
 from trionode.routing.failures import Failures
 from trionode.routing.intake import Intake
 from trionode.routing.interest import Interest
+from trionode.routing.key_order import KeyOrder
 from trionode.routing.leases import Leases
 from trionode.routing.links import Link
 from trionode.routing.model import HeldObject, State, Step
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from trionode.routing.effects import Effect
 
 
-_MAY_EXPIRE = (State.READY, State.DELAYED, State.LEASED)
+_MAY_EXPIRE = (State.READY, State.DELAYED, State.LEASED, State.BLOCKED)
 
 
 class Brain:
@@ -62,6 +63,7 @@ class Brain:
         self._rebalancer = Rebalancer(
             context, self._interest, self._credit, self._givings, self._residency
         )
+        self._keys = KeyOrder(context, self._interest, self._leases)
         self._recovery = Recovery(
             context, self._intake, self._givings, self._takings, self._residency
         )
@@ -86,6 +88,8 @@ class Brain:
             events.OfferAnswered: self._offer_answered,
             events.OffersClosed: self._offers_closed,
             events.OffersAsked: self._offers_asked,
+            events.KeysSettled: lambda event, _now: self._keys.settled(event),
+            events.KeysAsked: lambda event, _now: self._keys.asked(event),
             events.Written: lambda event, _now: self._residency.written(event),
             events.Fetched: lambda event, _now: self._fetched(event),
             events.Tick: self._tick,
@@ -138,6 +142,8 @@ class Brain:
         context.now = now
         context.leftover = context.draining and not context.durable
         self._handlers[type(event)](event, now)
+        if context.custody.ordering.at_work:
+            self._keys.end_turn(now)
         out = context.out
         context.out = []
         return out
@@ -156,6 +162,7 @@ class Brain:
         link = Link(event.link, event.peer, event.incarnation, event.durable)
         self._interest.link_up(link)
         self._givings.link_up(link)
+        self._keys.link_up(link)
         self._interest.flush()
 
     def _link_down(self, event: events.LinkDown, now: float) -> None:
@@ -165,6 +172,7 @@ class Brain:
         self._context.stale_grants.update(dict.fromkeys(link.take))
         self._interest.link_down(link)
         self._givings.link_down(link.peer, now)
+        self._keys.link_down(link.peer, now)
 
     # --- custody between nodes -----------------------------------------------------------------
 
@@ -234,6 +242,7 @@ class Brain:
             "doubt": self._doubt_due,
             "overdue": self._leases.overdue,
             "keys": self._intake.keys_due,
+            "order": self._keys.due,
         }
         fired = list(context.timers.due(now))
         self._expire([key for _when, kind, key in fired if kind == "deadline"], now)

@@ -154,7 +154,7 @@ class Credit:
         What does not move on, as dead letters, takes no part of the window.
         """
         options, custody = self._context.options, self._context.custody
-        moving = (State.READY, State.LEASED, State.TRANSFERRING)
+        moving = (State.READY, State.BLOCKED, State.LEASED, State.TRANSFERRING)
         tables = custody.patterns.tables_of(key)
         held = sum([table.counts[state] for table in tables for state in moving])
         unreserved = int(options.max_held_bytes * UNRESERVED) - custody.resident_bytes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing.model import ENDS, HELD_STATES, MOVES, HeldObject, Spilled, State, Step
+from trionode.routing.ordering import Ordering
 from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
 
@@ -88,6 +89,7 @@ class Custody:
         self.objects: dict[int, HeldObject] = {}
         self.tables: dict[str, TypeTable] = {}
         self.patterns = Patterns(self.tables)
+        self.ordering = Ordering(self.move)
         self.held_bytes = 0
         self.spilled_bytes = 0
 
@@ -100,7 +102,7 @@ class Custody:
         """The table of a type, made at its first use."""
         table = self.tables.get(name)
         if table is None:
-            table = self.tables[name] = TypeTable(name)
+            table = self.tables[name] = TypeTable(name, ReadyQueue(self.ordering))
             self.patterns.came(table)
         return table
 
@@ -124,6 +126,10 @@ class Custody:
             size_bytes += len(item.payload)
             if item.state == State.READY:
                 ready.append(item)
+            elif item.details is not None and "ordering_key" in item.details:
+                table.ready.append(ready)  # those before it have their places before it
+                ready = []
+                self.ordering.stand(item)
         table.ready.append(ready)
         self._flow(table, door, len(objects), size_bytes, inward=True)
 
@@ -141,6 +147,8 @@ class Custody:
             counts[item.state] -= 1
             counts[target] += 1
             item.state = target
+        if step == Step.BURY and self.ordering.lines:
+            self.ordering.left(objects, step)
 
     def remove(self, objects: list[HeldObject], step: Step, door: str) -> list[int]:
         """End custody of objects, through one of `FLOWS_OUT`; returns their ids."""
@@ -165,6 +173,8 @@ class Custody:
             flow.size_bytes += size_bytes
             item.payload = b""
             item.holder = None
+        if self.ordering.lines:
+            self.ordering.left(objects, step)
         return ids
 
     def merge(self, table: TypeTable, size_bytes: int, door: str) -> None:

@@ -278,6 +278,22 @@ class SendClose(Effect):
 
 
 @attrs.frozen
+class SendKeysSettled(Effect):
+    """Tell a peer that these objects, which it gave, have ended here: their keys may go on."""
+
+    link: Handle
+    ids: list[int]
+
+
+@attrs.frozen
+class SendKeysAsked(Effect):
+    """Ask a peer which of these objects, given to it, have ended there."""
+
+    link: Handle
+    ids: list[int]
+
+
+@attrs.frozen
 class SendAsk(Effect):
     """Ask the peer about every offer of ours that is open with it; all others are closed."""
 

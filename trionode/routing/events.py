@@ -251,6 +251,22 @@ class Fetched:
 
 
 @attrs.frozen
+class KeysSettled:
+    """A peer reports that these objects of ordering keys, given to it, have ended there."""
+
+    link: Handle
+    ids: list[int]
+
+
+@attrs.frozen
+class KeysAsked:
+    """A peer asks which of these objects of ordering keys, which it gave, have ended here."""
+
+    link: Handle
+    ids: list[int]
+
+
+@attrs.frozen
 class Tick:
     """Time has passed or work was flagged: timers fire, transfers are planned, news is sent."""
 

@@ -24,16 +24,25 @@ class State(enum.IntEnum):
     LEASED = 2
     TRANSFERRING = 3
     DEAD = 4
-    SETTLED = 5
-    EXPIRED = 6
-    GIVEN = 7
+    BLOCKED = 5
+    """Ready, but for another object of its ordering key that comes first."""
+    SETTLED = 6
+    EXPIRED = 7
+    GIVEN = 8
     """Custody is another node's."""
-    DISCARDED = 8
-    DAMAGED = 9
+    DISCARDED = 9
+    DAMAGED = 10
     """Its payload could not be read back from the store."""
 
 
-HELD_STATES = (State.READY, State.DELAYED, State.LEASED, State.TRANSFERRING, State.DEAD)
+HELD_STATES = (
+    State.READY,
+    State.DELAYED,
+    State.LEASED,
+    State.TRANSFERRING,
+    State.DEAD,
+    State.BLOCKED,
+)
 ENDED_STATES = (State.SETTLED, State.EXPIRED, State.GIVEN, State.DISCARDED, State.DAMAGED)
 """Terminal: nothing happens to an object any more."""
 
@@ -69,25 +78,31 @@ class Step(enum.IntEnum):
     """Its consumer gave it new content; it goes on from the back of the queue."""
     LOSE = 13
     """Its payload was left to the store, and the store cannot give it back."""
+    BLOCK = 14
+    """Another object of its ordering key comes first."""
+    UNBLOCK = 15
+    """None does any more."""
 
 
-_R, _D, _L, _T, _X = HELD_STATES
+_R, _D, _L, _T, _X, _B = HELD_STATES
 
 _ALLOWED: dict[Step, dict[State, State]] = {
     Step.LEASE: {_R: _L},
     Step.SETTLE: {_L: State.SETTLED},
     Step.RETURN: {_L: _R},
     Step.DELAY: {_R: _D, _L: _D},
-    Step.BURY: {_R: _X, _L: _X, _D: _X},
+    Step.BURY: dict.fromkeys((_R, _L, _D, _B), _X),
     Step.DUE: {_D: _R},
-    Step.OFFER: {_R: _T, _D: _T, _X: _T},
+    Step.OFFER: dict.fromkeys((_R, _D, _X, _B), _T),
     Step.GIVE: {_T: State.GIVEN},
     Step.KEEP: {_T: _R},
     Step.RETRY: {_X: _R},
-    Step.EXPIRE: dict.fromkeys((_R, _D, _L), State.EXPIRED),
+    Step.EXPIRE: dict.fromkeys((_R, _D, _L, _B), State.EXPIRED),
     Step.DISCARD: {_X: State.DISCARDED},
     Step.REPLACE: {_L: _R},
-    Step.LOSE: dict.fromkeys((_R, _D, _X), State.DAMAGED),
+    Step.LOSE: dict.fromkeys((_R, _D, _X, _B), State.DAMAGED),
+    Step.BLOCK: {_R: _B},
+    Step.UNBLOCK: {_B: _R},
 }
 
 Transitions: TypeAlias = tuple[tuple[State | None, ...], ...]

@@ -27,6 +27,7 @@ import attrs
 from trionode.routing import effects, history
 from trionode.routing.forwarded import Forwarded
 from trionode.routing.model import HeldObject, State, Step
+from trionode.routing.ordering import giver_of
 
 if TYPE_CHECKING:
     from trionode.routing import events
@@ -40,7 +41,7 @@ Number = tuple[int, int]
 
 @attrs.define(eq=False)
 class Offer:
-    """An open offer of ours. `doubt` is since when its peer is gone, if it is.
+    """An open offer of ours. `doubt` is since when its peer is gone, if it is; `doubted` if it was.
 
     `objects` in the order in which the answer counts them; None, after a restart, for one that is
     no longer on it.
@@ -50,6 +51,7 @@ class Offer:
     number: Number
     objects: list[HeldObject | None]
     doubt: float | None = None
+    doubted: bool = False
 
 
 class Givings:
@@ -75,6 +77,8 @@ class Givings:
         self._sequence += 1
         number = (context.incarnation, self._sequence)
         offer = Offer(link.peer, number, list(objects))
+        if context.custody.ordering.lines:
+            context.custody.ordering.offered(objects)
         context.custody.move(objects, Step.OFFER)
         for item in objects:
             item.holder = offer
@@ -108,15 +112,33 @@ class Givings:
             if item is not None and item.holder is offer:
                 (kept if index in refused else given).append(item)
         context = self._context
+        waiting = self._away(offer, given, link)
         ids = context.custody.remove(given, Step.GIVE, "transferred")
         if ids:
             self.forwarded.gave(link.peer, ids, now)
             context.out.append(effects.Forget(ids))
             context.regrant(given[0].table)
+        if waiting:
+            context.out.append(effects.Keep(waiting))
         self._forget(offer)
         if event.known:
             self._close(link.handle, number)
         return context.keep(kept, now)
+
+    def _away(self, offer: Offer, given: list[HeldObject], link: Link) -> list[HeldObject]:
+        """Let the ordering keys of what was given wait; returns the objects that changed by it.
+
+        Where the answer came late, on another link, what the peer had to report may have been lost
+        with the first one.
+        """
+        ordering = self._context.custody.ordering
+        if not ordering.lines:
+            return []
+        changed = ordering.given(given, link.peer)
+        held = ordering.away.get(link.peer, {})
+        if offer.doubted and (ids := [item.id for item in given if item.id in held]):
+            self._context.out.append(effects.SendKeysAsked(link.handle, ids))
+        return changed
 
     def link_up(self, link: Link) -> None:
         """Ask the peer about every open offer, and say that all others are closed.
@@ -148,6 +170,7 @@ class Givings:
 
     def _begin_to_doubt(self, offer: Offer, now: float) -> None:
         offer.doubt = now
+        offer.doubted = True
         self._context.timers.set(now + self._context.options.in_doubt_timeout_s, "doubt", offer)
 
     def doubt_due(self, offer: Offer, now: float) -> list[HeldObject]:
@@ -263,6 +286,8 @@ class Takings:
             context.custody.merge(table, len(payload), "received")
             if held is not None:
                 merged += self._merge(held, copy, now)
+                if copy.detail("ordering_key") is not None and giver_of(held) != giver:
+                    context.custody.ordering.report(giver, held.id)  # others are told of its end
         arrived = list(fresh.values())
         context.custody.admit(table, arrived, "received")
         context.watch(arrived)

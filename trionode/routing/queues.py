@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from trionode.routing.lines import Way
+    from trionode.routing.ordering import Ordering
 
 COMPACT_FROM = 64
 """Below this length, entries that are no longer ready are not worth sweeping out."""
@@ -32,9 +33,10 @@ class ReadyQueue:
     rare properties, nearly all of them, are never looked into.
     """
 
-    __slots__ = ("_others", "_plain", "_suspects", "_turns")
+    __slots__ = ("_ordering", "_others", "_plain", "_suspects", "_turns")
 
-    def __init__(self) -> None:
+    def __init__(self, ordering: Ordering | None = None) -> None:
+        self._ordering = ordering
         self._plain = Line()
         """Those of the default priority."""
         self._suspects = Line()
@@ -48,13 +50,20 @@ class ReadyQueue:
         for held in objects:
             if held.details is None:
                 entries.append(held)
-            else:
+            elif self._may_stand(held, front=False):
                 self._line_of(held).entries.append(held)
 
     def put_back(self, objects: list[HeldObject]) -> None:
         """Add at the front, keeping the order of `objects`."""
         for held in reversed(objects):
-            self._line_of(held).put_back(held)
+            if held.details is None or self._may_stand(held, front=True):
+                self._line_of(held).put_back(held)
+
+    def _may_stand(self, held: HeldObject, *, front: bool) -> bool:
+        """Whether no other object of its ordering key comes first."""
+        if self._ordering is None or held.detail("ordering_key") is None:
+            return True
+        return self._ordering.join(held, front=front)
 
     def _line_of(self, held: HeldObject) -> Line:
         if held.details is None:

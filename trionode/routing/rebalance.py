@@ -188,7 +188,7 @@ class Rebalancer:
                 while self._may_open_more(link):
                     batch = self._ready_batch(table)
                     if not batch and table in waiting:
-                        batch = waiting[table].pop()
+                        batch = waiting[table].pop(0)
                         if not waiting[table]:
                             del waiting[table]
                     if not batch:
@@ -210,16 +210,17 @@ class Rebalancer:
         return batch
 
     def _waiting(self) -> dict[TypeTable, list[list[HeldObject]]]:
-        """All delayed objects and dead letters, in offers."""
+        """All that waits and is not in the ready queue, in offers; that of a key in its order."""
         custody = self._context.custody
-        states = (State.DELAYED, State.DEAD)
+        states = (State.DELAYED, State.DEAD, State.BLOCKED)
         if not any(table.counts[state] for table in custody.tables.values() for state in states):
             return {}
-        found: dict[TypeTable, list[HeldObject]] = {}
+        found: dict[TypeTable, dict[HeldObject, None]] = {}
         for item in custody.objects.values():
             if item.state in states:
-                found.setdefault(item.table, []).append(item)
-        return {table: _batches(items) for table, items in found.items()}
+                line = [each for each in custody.ordering.in_order(item) if each.state in states]
+                found.setdefault(item.table, {}).update(dict.fromkeys(line))
+        return {table: _batches(list(items)) for table, items in found.items()}
 
 
 @attrs.define(eq=False)

@@ -58,11 +58,20 @@ class Recovery:
             fresh.setdefault(record.type, []).append(self._object(record, now))
         for name, objects in fresh.items():
             table = self._context.custody.table(name)
+            self._wait_behind(objects, now)
             self._context.custody.admit(table, objects, "recovered")
             self._context.watch(objects)
             self._residency.make_room(objects)
             table.local_gone = now  # its consumers were cut off, and come back as this node did
             self._context.stale_plans[name] = None
+
+    def _wait_behind(self, objects: list[HeldObject], now: float) -> None:
+        """Let keys wait again for what other nodes had of them."""
+        context = self._context
+        for item in objects:
+            if item.detail("behind"):
+                for peer in dict.fromkeys(context.custody.ordering.recovered(item, now)):
+                    context.timers.set(now + context.options.in_doubt_timeout_s, "order", peer)
 
     def _reopen(self, given: GivenRecord, now: float) -> None:
         number = (given.incarnation, given.sequence)

@@ -26,7 +26,7 @@ AHEAD_OBJECTS = 2048
 AHEAD_BYTES = 8 << 20
 """The same in bytes; the last object may reach beyond it."""
 
-AT_REST = (State.READY, State.DELAYED, State.DEAD)
+AT_REST = (State.READY, State.DELAYED, State.DEAD, State.BLOCKED)
 """States in which an object's payload is not needed in memory."""
 
 

@@ -65,6 +65,8 @@ _OUT: dict[type, Callable[[Any, float], Frame]] = {
     effects.SendOffer: _offer,
     effects.SendAnswer: lambda e, _now: ("answer", e.incarnation, e.sequence, e.known, e.refused),
     effects.SendClose: lambda e, _now: ("close", tuple(e.numbers)),
+    effects.SendKeysSettled: lambda e, _now: ("keys settled", tuple(e.ids)),
+    effects.SendKeysAsked: lambda e, _now: ("keys asked", tuple(e.ids)),
     effects.SendAsk: lambda e, _now: ("ask", e.incarnation, e.next_sequence, tuple(e.numbers)),
 }
 
@@ -111,6 +113,8 @@ _IN: dict[str, Callable[[Frame, int, float], object]] = {
     "answer": lambda f, link, _now: events.OfferAnswered(link, f[1], f[2], f[3], f[4]),
     "close": lambda f, link, _now: events.OffersClosed(link, list(f[1])),
     "ask": lambda f, link, _now: events.OffersAsked(link, f[1], f[2], list(f[3])),
+    "keys settled": lambda f, link, _now: events.KeysSettled(link, list(f[1])),
+    "keys asked": lambda f, link, _now: events.KeysAsked(link, list(f[1])),
     "neighbours": lambda f, link, _now: events.NeighboursTold(link, frozenset(f[1])),
 }
 

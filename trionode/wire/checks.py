@@ -110,6 +110,8 @@ _DETAILS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     # A node's own clock readings: on the wire only remaining times mean anything.
     "deadline": (_never, "absent: only deadline_ms travels"),
     "due": (_never, "absent: only delay_ms travels"),
+    # A node's own note for its restart.
+    "behind": (_never, "absent: it means something in a node's store only"),
 }
 
 
@@ -223,6 +225,10 @@ def _open_offers(frame: frames.CloseOffers | frames.AskOffers) -> None:
     _same_length(incarnations=frame.incarnations, sequences=frame.sequences)
 
 
+def _keys(frame: frames.KeysSettled | frames.AskKeys) -> None:
+    count_of(frame.ids)
+
+
 def _peers(frame: frames.Peers) -> None:
     _same_length(nodes=frame.nodes, names=frame.names, addresses=frame.addresses)
 
@@ -265,6 +271,8 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.Offer: _offer,
     frames.CloseOffers: _open_offers,
     frames.AskOffers: _open_offers,
+    frames.KeysSettled: _keys,
+    frames.AskKeys: _keys,
     frames.Peers: _peers,
     frames.Question: _search,
     frames.Reply: _reply,

@@ -372,6 +372,20 @@ class AskOffers:
 
 
 @attrs.frozen
+class KeysSettled:
+    """These objects of ordering keys, which the reader gave to the sender, have ended there."""
+
+    ids: Runs
+
+
+@attrs.frozen
+class AskKeys:
+    """Which of these objects of ordering keys, given to the reader, have ended there?"""
+
+    ids: Runs
+
+
+@attrs.frozen
 class Peers:
     """Who the sender is linked to: node ids, names and the addresses where they can be dialled."""
 

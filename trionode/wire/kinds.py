@@ -55,6 +55,8 @@ Frame: TypeAlias = (
     | frames.Draining
     | frames.Backlog
     | frames.Peers
+    | frames.KeysSettled
+    | frames.AskKeys
     | frames.Question
     | frames.Reply
     | frames.RepliesEnd
@@ -101,6 +103,8 @@ KINDS: Mapping[int, type[Frame]] = {
     64: frames.Draining,
     65: frames.Backlog,
     66: frames.Peers,
+    80: frames.KeysSettled,
+    81: frames.AskKeys,
     67: frames.Question,
     68: frames.Reply,
     69: frames.RepliesEnd,

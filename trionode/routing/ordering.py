@@ -1,0 +1,334 @@
+"""Order by key: objects of one type and ordering key are leased one after another.
+
+Theory of operation
+-------------------
+Every ordering key of a type that has objects here, or had some that other nodes hold now, has a
+`KeyLine`: what is *in play* (its head: ready, delayed, leased or on offer), what is *away* (given
+to another node and not yet reported settled), and the *followers* in order. Only what is in play
+may stand in the ready queue; followers are BLOCKED (or still DELAYED) and wait in their line, so
+that the queue never meets them. A line goes on, by one object, when nothing of it is in play or
+away. It then joins the *back* of the ready queue: keys take turns, and a long line holds up no
+other key.
+
+Order beats progress: a head that waits for a time (a nack with a delay, a push with one) is still
+the head. A head that leaves for good, by whatever door, or becomes a dead letter, lets its key go
+on. What comes back (its lease ended, its offer was refused, its receiver gave it back) is at the
+head of its key again.
+
+A transfer takes a prefix of a key: its head. The receiver puts it in its own line and reports to
+the node that gave it when it has ended there; a node that passed it on reports further on what is
+reported to it. So each node knows only its neighbours, whatever the way. A report that is lost with
+its link is asked for when the link is back. If the link stays away for `in_doubt_timeout_s`, the
+key goes on: the object may then be processed late, out of order, or twice.
+
+Over a crash of the giver: the first follower remembers in its properties behind what it waits
+(`behind`), so that it finds its line as it was. Over a crash of the receiver: the object is in its
+store, and says by its path who gave it. A crashed relay has forgotten what it had passed on; asked,
+it reports that as ended. All of that changes order only: never what is kept, and where.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trionode.routing.model import HeldObject, State, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from trionode.routing.custody import TypeTable
+
+
+@attrs.define(eq=False)
+class Away:
+    """An object of a key that another node has. `givers` wait for this node's report of its end.
+
+    `doubt` is since when the node that has it is gone, if it is.
+    """
+
+    line: KeyLine
+    id: int
+    peer: str
+    givers: tuple[str, ...]
+    doubt: float | None = None
+
+
+@attrs.define(eq=False)
+class KeyLine:
+    """All that a node knows of one ordering key of a type; see the theory above."""
+
+    table: TypeTable
+    key: str
+    play: dict[int, HeldObject] = attrs.field(factory=dict)
+    away: dict[int, Away] = attrs.field(factory=dict)
+    followers: OrderedDict[int, HeldObject] = attrs.field(factory=OrderedDict)
+
+    @property
+    def occupied(self) -> bool:
+        """Whether the next one must wait."""
+        return bool(self.play or self.away)
+
+
+class Ordering:
+    """All lines of keys. Mutated by `Custody`, the ready queues and the owners of offers.
+
+    Args:
+        move: changes the state of objects, as `Custody.move`.
+    """
+
+    def __init__(self, move: Callable[[list[HeldObject], Step], None]) -> None:
+        self._move = move
+        self.lines: dict[tuple[str, str], KeyLine] = {}
+        self.away: dict[str, dict[int, Away]] = {}
+        """By the peer that has them."""
+        self._by_id: dict[int, Away] = {}
+        self._open: dict[KeyLine, None] = {}
+        """Lines with followers that may go on at the end of this turn."""
+        self._owed: dict[int, tuple[str, ...]] = {}
+        """Who waits for a report of an object that came back, beside the one who gave it back."""
+        self._reports: dict[str, list[int]] = {}
+        """Peer -> objects it gave to this node, and that have ended here."""
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something is to be done at the end of this turn."""
+        return bool(self._open or self._reports)
+
+    # --- standing in line ----------------------------------------------------------------------
+
+    def join(self, item: HeldObject, *, front: bool) -> bool:
+        """A ready object with an ordering key is about to join the ready queue; may it?
+
+        Else it is blocked, and stands in the line of its key.
+        """
+        line = self._line(item)
+        if item.id in line.followers:  # its delay is over before its turn has come
+            self._move([item], Step.BLOCK)
+            return False
+        front |= line.play.pop(item.id, None) is not None
+        back = self._by_id.get(item.id)
+        if back is not None:
+            front = True
+            self._remove(back)
+            if back.givers:
+                self._owed[item.id] = back.givers
+        if not line.occupied and (front or not line.followers):
+            self._play(line, item)
+            return True
+        self._follow(line, item, front=front)
+        self._move([item], Step.BLOCK)
+        return False
+
+    def stand(self, item: HeldObject) -> None:
+        """An object new in custody is not ready: it takes its place in the line of its key."""
+        if item.state == State.DEAD or item.detail("ordering_key") is None:
+            return
+        line = self._line(item)
+        if item.state == State.TRANSFERRING or not (line.occupied or line.followers):
+            self._play(line, item)
+        else:
+            self._follow(line, item, front=False)
+
+    def offered(self, items: Iterable[HeldObject]) -> None:
+        """These are on offer: in play, wherever they stood before."""
+        for item in items:
+            line = self._found(item)
+            if line is not None and item.state != State.DEAD:
+                line.followers.pop(item.id, None)
+                self._play(line, item)
+
+    def given(self, items: Iterable[HeldObject], peer: str) -> list[HeldObject]:
+        """A peer has taken these; to be said before they leave custody.
+
+        Returns the followers that now remember behind what they wait, and must be kept so.
+        """
+        changed: dict[int, HeldObject] = {}
+        for item in items:
+            line = self._found(item)
+            if line is None or item.id not in line.play:
+                continue
+            self._send_away(line, item.id, peer, self._givers(item), doubt=None)
+            follower = next(iter(line.followers.values()), None)
+            if follower is not None:
+                self._remember(line, follower)
+                changed[follower.id] = follower
+        return list(changed.values())
+
+    def left(self, items: Iterable[HeldObject], step: Step) -> None:
+        """These have left custody, or are dead letters now; their keys go on."""
+        for item in items:
+            line = self._found(item)
+            if line is None:
+                continue
+            stood = line.play.pop(item.id, None) or line.followers.pop(item.id, None)
+            if stood is not None and step != Step.GIVE:
+                for giver in self._givers(item):
+                    self.report(giver, item.id)
+            self._look(line)
+
+    def _play(self, line: KeyLine, item: HeldObject) -> None:
+        line.play[item.id] = item
+        if item.detail("behind") is not None:
+            item.amend(behind=None)
+
+    def _follow(self, line: KeyLine, item: HeldObject, *, front: bool) -> None:
+        line.followers[item.id] = item
+        if front:
+            line.followers.move_to_end(item.id, last=False)
+        if line.away and next(iter(line.followers)) == item.id:
+            self._remember(line, item)
+
+    @staticmethod
+    def _remember(line: KeyLine, follower: HeldObject) -> None:
+        """Write down for a restart what the first follower waits for."""
+        follower.amend(behind=[[away.peer, f"{id_:x}"] for id_, away in line.away.items()])
+
+    def _line(self, item: HeldObject) -> KeyLine:
+        key: str = item.detail("ordering_key")
+        name = (item.table.name, key)
+        line = self.lines.get(name)
+        if line is None:
+            line = self.lines[name] = KeyLine(item.table, key)
+        return line
+
+    def _found(self, item: HeldObject) -> KeyLine | None:
+        key = item.detail("ordering_key")
+        return None if key is None else self.lines.get((item.table.name, key))
+
+    def _look(self, line: KeyLine) -> None:
+        """See whether a line may go on, or is not needed any more."""
+        if line.occupied:
+            return
+        if line.followers:
+            self._open[line] = None
+        else:
+            self._open.pop(line, None)
+            self.lines.pop((line.table.name, line.key), None)
+
+    # --- going on ------------------------------------------------------------------------------
+
+    def next(self) -> list[HeldObject]:
+        """The objects whose turn has come, ready now; the caller queues them."""
+        lines, self._open = self._open, {}
+        ready = []
+        for line in lines:
+            if line.occupied or not line.followers:
+                continue
+            _, item = line.followers.popitem(last=False)
+            self._play(line, item)
+            if item.state == State.BLOCKED:
+                self._move([item], Step.UNBLOCK)
+                ready.append(item)
+        return ready
+
+    def ahead_of(self, item: HeldObject) -> tuple[int, str | None] | None:
+        """For what an object of an ordering key waits: an object's id, and the peer that has it.
+
+        The peer is None for one that is here. None: it waits for no other object.
+        """
+        line = self._found(item)
+        if line is None or item.id in line.play or item.id not in line.followers:
+            return None
+        for away in line.away.values():
+            return away.id, away.peer
+        for id_ in (*line.play, *line.followers):
+            return id_, None
+        return None
+
+    def in_order(self, item: HeldObject) -> list[HeldObject]:
+        """All that stands in an object's line, in order; just the object if it is in none."""
+        line = self._found(item)
+        if line is None or (item.id not in line.play and item.id not in line.followers):
+            return [item]
+        return [*line.play.values(), *line.followers.values()]
+
+    # --- between nodes -------------------------------------------------------------------------
+
+    def report(self, peer: str, id_: int) -> None:
+        """Let a peer that gave this node an object know that its key need not wait for it."""
+        self._reports.setdefault(peer, []).append(id_)
+
+    def take_reports(self) -> dict[str, list[int]]:
+        """What is to be reported now, by peer."""
+        reports, self._reports = self._reports, {}
+        return reports
+
+    def reported(self, peer: str, ids: Iterable[int]) -> None:
+        """A peer reports that objects it was given have ended there."""
+        held = self.away.get(peer, {})
+        for away in [held[id_] for id_ in ids if id_ in held]:
+            self._end(away)
+
+    def asked(self, peer: str, ids: Iterable[int], objects: dict[int, HeldObject]) -> None:
+        """A peer asks about objects that it gave; those that have ended are reported again."""
+        for id_ in ids:
+            item, away = objects.get(id_), self._by_id.get(id_)
+            here = item is not None and item.state != State.DEAD and self._owes(item, peer)
+            if not here and (away is None or peer not in away.givers):
+                self.report(peer, id_)
+
+    def link_up(self, peer: str) -> list[int]:
+        """A peer is back; returns what to ask it about."""
+        held = self.away.get(peer, {})
+        for away in held.values():
+            away.doubt = None
+        return list(held)
+
+    def link_down(self, peer: str, now: float) -> bool:
+        """A peer is gone; whether anything waits for it."""
+        held = self.away.get(peer, {})
+        for away in held.values():
+            away.doubt = now
+        return bool(held)
+
+    def give_up(self, peer: str, timeout_s: float, now: float) -> None:
+        """Wait no longer for what a peer has that has been gone for so long."""
+        for away in list(self.away.get(peer, {}).values()):
+            if away.doubt is not None and away.doubt + timeout_s <= now:
+                self._end(away)
+
+    def recovered(self, item: HeldObject, now: float) -> list[str]:
+        """An object came back from the store; returns the peers that its key waits for."""
+        behind: list[Any] = item.detail("behind") or []
+        for peer, id_ in behind:
+            self._send_away(self._line(item), int(id_, 16), peer, (), doubt=now)
+        return [peer for peer, _ in behind]
+
+    def _send_away(
+        self, line: KeyLine, id_: int, peer: str, givers: tuple[str, ...], *, doubt: float | None
+    ) -> None:
+        away = Away(line, id_, peer, givers, doubt)
+        line.away[id_] = self._by_id[id_] = away
+        self.away.setdefault(peer, {})[id_] = away
+
+    def _end(self, away: Away) -> None:
+        """An object that was away needs no more waiting for."""
+        self._remove(away)
+        for giver in away.givers:
+            self.report(giver, away.id)
+        self._look(away.line)
+
+    def _remove(self, away: Away) -> None:
+        del away.line.away[away.id], self._by_id[away.id]
+        held = self.away[away.peer]
+        del held[away.id]
+        if not held:
+            del self.away[away.peer]
+
+    def _givers(self, item: HeldObject) -> tuple[str, ...]:
+        """Who must be told of an object's end; it is asked once, when the object leaves."""
+        giver = giver_of(item)
+        givers = self._owed.pop(item.id, ())
+        return givers if giver is None else tuple(dict.fromkeys((*givers, giver)))
+
+    def _owes(self, item: HeldObject, peer: str) -> bool:
+        return giver_of(item) == peer or peer in self._owed.get(item.id, ())
+
+
+def giver_of(item: HeldObject) -> str | None:
+    """The node that gave an object to this one."""
+    path = item.detail("path")
+    return path[-1] if path else None
