@@ -82,6 +82,10 @@ FRAMES: list[Frame] = [
     frames.ExplainReply(b"{}"),
     frames.ForgetRequest("right"),
     frames.ForgetReply(b"{}"),
+    frames.QueryRequest(
+        "Order", "total > 1", ["ready"], 1, 2, "total desc", 10, "", everywhere=True
+    ),
+    frames.QueryReply(b'{"rows":[]}'),
 ]
 
 

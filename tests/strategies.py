@@ -351,6 +351,19 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
     frames.ExplainReply: st.builds(frames.ExplainReply, payloads),
     frames.ForgetRequest: st.builds(frames.ForgetRequest, texts),
     frames.ForgetReply: st.builds(frames.ForgetReply, payloads),
+    frames.QueryRequest: st.builds(
+        frames.QueryRequest,
+        texts,
+        texts,
+        st.lists(texts, max_size=2),
+        st.none() | counts,
+        st.none() | counts,
+        texts,
+        counts,
+        texts,
+        st.booleans(),
+    ),
+    frames.QueryReply: st.builds(frames.QueryReply, payloads),
 }
 """A strategy for every class of frame."""
 

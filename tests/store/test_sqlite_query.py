@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.stores import batch, contents, opened, record
 from trionode.ids import format_id, object_id
-from trionode.query import Field, Property, Selection, parse
+from trionode.query import Field, Property, Selection, first_of, parse
 from trionode.query.evaluating import holds, order_key
 from trionode.query.expressions import (
     DETAILS,
@@ -30,7 +30,7 @@ from trionode.query.expressions import (
 )
 from trionode.store import sqlite_schema as schema
 from trionode.store.sqlite_conditions import Conditions
-from trionode.store.sqlite_query import SqliteQueries, first_found
+from trionode.store.sqlite_query import SqliteQueries
 from trionode.store.sqlite_records import Shapes
 
 NODE = "aa"
@@ -232,10 +232,15 @@ async def queries(store, state_of=lambda _id: "ready"):
         await made.aclose()
 
 
+async def found_by(made: SqliteQueries, selection: Selection):
+    """Where the objects of a page lie."""
+    found = [each async for window in made.windows(selection) for each in window.found]
+    return first_of(found, lambda each: each.place, selection.order, selection.limit)
+
+
 async def numbers(made: SqliteQueries, selection: Selection) -> list[int]:
     """The field `n` of a page."""
-    found = [each async for window in made.windows(selection) for each in window]
-    rows = await made.rows(first_found(found, selection), 1 << 20)
+    rows = await made.rows(await found_by(made, selection), 1 << 20)
     return [orjson.loads(row.record.payload)["n"] for row in rows if row is not None]
 
 
@@ -275,8 +280,7 @@ async def test_pages_together_are_the_whole(store, order_by, limit):
         paged, after = [], ""
         while True:
             selection = Selection.read("Order", order_by=order_by, limit=limit, after=after)
-            found = [each async for window in made.windows(selection) for each in window]
-            page = first_found(found, selection)
+            page = await found_by(made, selection)
             if not page:
                 break
             paged += await numbers(made, selection)

@@ -195,7 +195,7 @@ async def test_settled_objects_are_found_with_their_state(tmp_path: Path) -> Non
 
     async def found(**asked) -> list[int]:
         selection = Selection.read("Order", **asked)
-        return [each.place.id async for part in queries.windows(selection) for each in part]
+        return [each.place.id async for part in queries.windows(selection) for each in part.found]
 
     try:
         assert await found() == [3, 1, 2]
@@ -203,22 +203,12 @@ async def test_settled_objects_are_found_with_their_state(tmp_path: Path) -> Non
         assert await found(states=["ready"]) == [3]
         assert await found(where=f"$settled > {UNIX_S + 6.0}") == [2]
         assert await found(where="$state = 'settled'", order_by="$settled desc") == [2, 1]
-        (row,) = await queries.rows(
-            [
-                each
-                async for part in queries.windows(
-                    Selection.read("Order", states=["settled"], limit=1)
-                )
-                for each in part
-            ][:1],
-            1000,
-        )
+        settled_ones = Selection.read("Order", states=["settled"], limit=1)
+        (one, *_) = [each async for part in queries.windows(settled_ones) for each in part.found]
+        (row,) = await queries.rows([one], 1000)
         assert row is not None
-        assert (row.settled, row.outcome, row.record.payload) == (
-            UNIX_S + 5.0,
-            "settled",
-            b'{"n": 1}',
-        )
+        assert row.left == (UNIX_S + 5.0, "settled")
+        assert row.record.payload == b'{"n": 1}'
     finally:
         await queries.aclose()
         store.close()

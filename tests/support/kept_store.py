@@ -78,6 +78,9 @@ class KeptStore:
             payloads.update((each.id, each.payload) for each in batch.kept.values())
         return [payloads.get(id_) for id_ in ids]
 
+    def finder(self, node: str, state_of) -> None:
+        return None
+
     def tidying_due(self, now_unix: float) -> bool:
         return False
 

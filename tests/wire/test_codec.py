@@ -98,6 +98,8 @@ def test_kinds_are_what_was_published():
         38: "StatusRequest",
         39: "StatusReply",
         40: "PingRequest",
+        41: "QueryRequest",
+        42: "QueryReply",
         48: "ObjectsRequest",
         49: "ObjectsReply",
         50: "DeadLettersRequest",

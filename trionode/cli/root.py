@@ -31,6 +31,7 @@ _SUBCOMMANDS = {
     "subscribe": "Print the objects of some types as they come.",
     "client": "Speak the line protocol on stdin and stdout.",
     "status": "Show a node, its peers and what it holds.",
+    "query": "Find objects by their properties and fields.",
     "types": "Show the definitions of types.",
     "objects": "Look at the objects that a node holds.",
     "explain": "Say where an object is, and why it waits.",

@@ -10,6 +10,7 @@ from trionode.client.deliveries import Deliveries, Delivery
 from trionode.client.inspection import DeadLettersDone, Explanation, ObjectView
 from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
+from trionode.client.querying import Found, Query, SilentNode
 from trionode.client.types import object_type
 from trionode.client.values import schema_of
 
@@ -20,11 +21,14 @@ __all__ = [
     "Deliveries",
     "Delivery",
     "Explanation",
+    "Found",
     "ObjectView",
     "PushFailed",
     "PushOptions",
     "Pusher",
+    "Query",
     "Receipt",
+    "SilentNode",
     "connect",
     "object_type",
     "schema_of",

@@ -13,12 +13,14 @@ from trionode.client.inspection import Inspection
 from trionode.client.producer_core import Shape, shape_without_definition
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
+from trionode.client.querying import Query, request_of
 from trionode.client.types import type_name_of
 from trionode.client.values import encode, is_class, payload_of, schema_of
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import datetime as dt
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from trionode.client.connector import Connector
@@ -290,6 +292,78 @@ class Client(Inspection):
         request = frames.TypesRequest(name)
         reply = await self._connector.ask(frames.TYPES, request, frames.TypesReply)
         return reply.definitions
+
+    @overload
+    def query(
+        self,
+        cls_or_name: type[T],
+        *,
+        where: str = "",
+        states: Sequence[str] = (),
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        order_by: str = "",
+        limit: int | None = None,
+        after: str = "",
+        everywhere: bool = False,
+    ) -> Query[T]: ...
+    @overload
+    def query(
+        self,
+        cls_or_name: str,
+        *,
+        where: str = "",
+        states: Sequence[str] = (),
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        order_by: str = "",
+        limit: int | None = None,
+        after: str = "",
+        everywhere: bool = False,
+    ) -> Query[Any]: ...
+    def query(  # noqa: PLR0913  # what a query consists of
+        self,
+        cls_or_name: type | str,
+        *,
+        where: str = "",
+        states: Sequence[str] = (),
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        order_by: str = "",
+        limit: int | None = None,
+        after: str = "",
+        everywhere: bool = False,
+    ) -> Query[Any]:
+        """Find objects: `async for found in client.query(Order, where="total > 100"): ...`.
+
+        Nothing is taken: an object goes on while it is looked at, and may have another state a
+        moment later.
+
+        Args:
+            cls_or_name: a class, or the name of a type; `*` is every type.
+            where: a condition, in the language of `trionode query --help`.
+            states: only objects in one of these; see `Found.state`.
+            since: created then or later; with an offset from UTC.
+            until: created before.
+            order_by: a field or property, and maybe `desc`; without it about as they came.
+            limit: the most objects; None for all there are.
+            after: the `cursor` of the object to go on behind.
+            everywhere: ask every node that can be reached; `Query.silent` says who did not answer.
+        """
+        by_name = isinstance(cls_or_name, str)
+        name = cls_or_name if isinstance(cls_or_name, str) else type_name_of(cls_or_name)
+        request = request_of(
+            name,
+            where=where,
+            states=states,
+            since=since,
+            until=until,
+            order_by=order_by,
+            after=after,
+            everywhere=everywhere,
+        )
+        cls = None if by_name else cls_or_name
+        return Query(self._connector, request, cls, limit)  # type: ignore[arg-type]  # a class, not its name
 
     async def status(self) -> dict[str, Any]:
         """The node's status: its peers, and what it holds per type."""

@@ -239,9 +239,12 @@ class Engine:
     def _must_wait(self) -> bool:
         return self.durable and (self._running is not None or bool(self._commit.batch))
 
+    def offset_s(self) -> float:
+        """Unix time less the brain's clock."""
+        return self._unix_time() - trio.current_time()
+
     def _next_commit(self, stamp: int) -> _Commit:
-        offset_s = self._unix_time() - trio.current_time()
-        return _Commit(Batch(stamp, offset_s, retains=self._store.retains))
+        return _Commit(Batch(stamp, self.offset_s(), retains=self._store.retains))
 
     async def run_tidying(self) -> None:
         """Task: have the store delete, some at a time, what it has kept long enough."""

@@ -27,6 +27,7 @@ from trionode.node.mesh import Mesh
 from trionode.node.network import Tcp
 from trionode.node.peers import Peers
 from trionode.node.producing import Producing
+from trionode.node.querying import Querying
 from trionode.node.status import status_of
 from trionode.node.supervision import supervise
 from trionode.node.unary import Unary
@@ -91,6 +92,7 @@ class Node:
         self._scope = trio.CancelScope()
         self._context: NodeContext
         self._peers: Peers
+        self._querying: Querying | None = None
         self.asking: Asking
         """Questions to every node; made before the node serves."""
 
@@ -117,6 +119,8 @@ class Node:
             for each in self._listeners:
                 with trio.CancelScope(shield=True):
                     await each.aclose()
+            if self._querying is not None:
+                await self._querying.aclose()
             with trio.CancelScope(shield=True):
                 await self._run_blocking(self._store.close)
 
@@ -201,6 +205,7 @@ class Node:
         self._peers = Peers(context, self.network)
         self._mesh = Mesh(context, on_told=self._peers.told, on_twin=self._fail)
         self.asking = Asking(context, self._mesh, self._random_bytes)
+        self._querying = Querying(context, store, self.asking)
 
     def _account_for_damage(self, brain: Brain) -> None:
         """Say, and count, what the store had and could not read."""
@@ -229,6 +234,7 @@ class Node:
     async def _run_tree(self, task_status: trio.TaskStatus[str]) -> None:
         context = self._context
         producer = int.from_bytes(self._random_bytes(PRODUCER_BYTES), "big")
+        assert self._querying is not None, "the node has recovered"
         unary = Unary(context, self._producing, producer, self.status)
         inspecting = Inspecting(context, self._mesh.known)
         explaining = Explaining(context, self._mesh.known, self.asking, inspecting)
@@ -239,6 +245,7 @@ class Node:
             **unary.routes(),
             **inspecting.routes(),
             **explaining.routes(),
+            **self._querying.routes(),
         }
         self._started = trio.current_time()
         async with trio.open_nursery() as nursery:

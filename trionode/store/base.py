@@ -9,12 +9,13 @@ import attrs
 from trionode.errors import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from trionode.routing.events import Recovered
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
     from trionode.store.damage import Damage
+    from trionode.store.finding import Finder
 
 
 NODE_ID_BYTES = 10
@@ -101,6 +102,14 @@ class Store(Protocol):
 
     def tidying_due(self, now_unix: float) -> bool:
         """Whether a batch with `tidy_at` would free room; does not block."""
+
+    def finder(self, node: str, state_of: Callable[[int], str | None]) -> Finder | None:
+        """What answers queries; None: the node's memory has all that there is.
+
+        Args:
+            node: the node's id.
+            state_of: the state of an object in custody; may be called in a thread.
+        """
 
     def status(self) -> StoreStatus:
         """How it stands; does not block."""

@@ -58,6 +58,9 @@ class MemoryStore:
         """Never."""
         return False
 
+    def finder(self, node: str, state_of: Callable[[int], str | None]) -> None:
+        """None: the node's memory has all that there is."""
+
     def status(self) -> StoreStatus:
         """Always well."""
         return StoreStatus(self.kind, "", "ok", 0)

@@ -36,6 +36,7 @@ from trionode.store.sqlite_identity import take_identity
 from trionode.store.sqlite_log import Log
 from trionode.store.sqlite_opening import open_sound
 from trionode.store.sqlite_payloads import PayloadReader, rows_of
+from trionode.store.sqlite_query import SqliteQueries
 from trionode.store.sqlite_records import Shapes
 from trionode.store.sqlite_recovery import Recovery, write_state
 from trionode.store.sqlite_retention import Retained, Retention
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from trionode.schema.definition import Definition
     from trionode.store.batch import Batch
     from trionode.store.damage import Damage
+    from trionode.store.finding import Finder
 
 _INSERT = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM objects WHERE seq BETWEEN ? AND ?"
@@ -216,6 +218,10 @@ class SqliteStore:
         with schema.errors_translated(self.path):
             found = self._reader.read(numbers)
         return [found.get(id_) for id_ in ids]
+
+    def finder(self, node: str, state_of: Callable[[int], str | None]) -> Finder:
+        """See `Store`."""
+        return SqliteQueries(self.path, node, state_of)
 
     def status(self) -> StoreStatus:
         """See `Store`."""

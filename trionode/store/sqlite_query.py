@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from trionode.ids import OBJECT_ID_BYTES, format_id
 from trionode.query.expressions import detail
-from trionode.query.selection import EVERY_TYPE, RETAINED, STATES, Place, first_of
+from trionode.query.selection import EVERY_TYPE, RETAINED, STATES, Place
+from trionode.store.finding import Found, Row, Window
 from trionode.store.sqlite_conditions import (
     DETAIL_FUNCTION,
     ID_FUNCTION,
@@ -27,11 +26,10 @@ from trionode.store.sqlite_schema import OBJECT_COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from trionode.query.selection import Selection
-    from trionode.routing.records import ObjectRecord
 
 WINDOW_ROWS = 10_000
 """How many numbers one read covers: some milliseconds, unless payloads are large."""
@@ -40,26 +38,8 @@ READ_S = 0.05
 WINDOW_ROWS_MIN, WINDOW_ROWS_MAX = 100, 100_000
 _PARTS = (("objects", "seq", False), ("settled", "number", True))
 """(table, key, whether its rows have left custody), in the order in which they are gone through."""
+_ID_MAX = (1 << 8 * OBJECT_ID_BYTES) - 1
 _COLUMNS = ", ".join(OBJECT_COLUMNS[1:])
-
-
-@attrs.frozen
-class Found:
-    """An object that fulfils the conditions, and where it lies."""
-
-    place: Place
-    part: int
-    number: int
-
-
-@attrs.frozen
-class Row:
-    """An object as it was read; `settled` and `outcome` for one that has left custody."""
-
-    found: Found
-    record: ObjectRecord
-    settled: float | None = None
-    outcome: str = ""
 
 
 class SqliteQueries:
@@ -81,14 +61,8 @@ class SqliteQueries:
         """Let go of the database."""
         await self._reader.aclose()
 
-    async def windows(self, selection: Selection) -> AsyncIterator[list[Found]]:
-        """What fulfils a selection and is behind its place, some at a time, maybe nothing.
-
-        Without an order they come in order; with one, each window's first `limit` do.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
+    async def windows(self, selection: Selection) -> AsyncGenerator[Window]:
+        """See `Finder`."""
         for part, (_, _, settled) in enumerate(_PARTS):
             if not _wants(selection, settled=settled):
                 continue
@@ -98,13 +72,10 @@ class SqliteQueries:
                 began = time.monotonic()
                 found = await self._reader.run(lambda c, scan=scan, rows=rows: scan.read(c, rows))  # type: ignore[misc]  # the values of now
                 rows = _adapted(rows, time.monotonic() - began)
-                yield found
+                yield Window(found, scan.upto)
 
     async def rows(self, found: list[Found], bytes_max: int) -> list[Row | None]:
-        """Objects by where they lie, as many from the first as fit; None for one that is gone.
-
-        One whose record is damaged counts as gone: recovery tells of it.
-        """
+        """See `Finder`; an object whose record is damaged counts as gone: recovery tells of it."""
         return await self._reader.run(lambda connection: self._read(connection, found, bytes_max))
 
     def _read(
@@ -131,9 +102,9 @@ class SqliteQueries:
         if record is None or record.id != found.place.id:
             return None
         if not values[width:]:
-            return Row(found, record)
+            return Row(record)
         left = settled_of(values[width:])
-        return None if left is None else Row(found, record, *left)
+        return None if left is None else Row(record, left)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.create_function(DETAIL_FUNCTION, 2, _detail, deterministic=True)
@@ -173,6 +144,8 @@ class _Scan:
             parts.append(conditions.condition(selection.condition))
         where = "".join([f" AND {text}" for text, _ in parts])
         direction = " DESC" if order is not None and order.descending else ""
+        self.upto: Place | None = None
+        """All up to here was looked at, where the order is that of the numbers."""
         self._query = (
             f"SELECT {rank[0]} AS rank, {value[0]} AS value, id, {self._key} FROM {self._table}"  # noqa: S608  # texts of ours, see sqlite_conditions
             f" WHERE {self._key} > ? AND {self._key} <= ?{where}"
@@ -203,6 +176,8 @@ class _Scan:
         if self._selection.order is None and len(found) == limit:
             high = found[-1].number
         self.low = high if high < last else None
+        if self._selection.order is None:
+            self.upto = Place(self._node, self._part, high, _ID_MAX)
         return found
 
     def _place(self, rank: int, value: Any, id_: bytes) -> Place:
@@ -218,11 +193,6 @@ def _adapted(rows: int, took_s: float) -> int:
     if took_s > READ_S:
         return max(WINDOW_ROWS_MIN, rows // 2)
     return min(WINDOW_ROWS_MAX, rows * 2) if took_s < READ_S / 4 else rows
-
-
-def first_found(found: list[Found], selection: Selection) -> list[Found]:
-    """The first of what several windows had."""
-    return first_of(found, lambda each: each.place, selection.order, selection.limit)
 
 
 def _detail(details: Any, name: str) -> Any:

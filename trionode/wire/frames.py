@@ -29,6 +29,7 @@ from trionode.wire.protocol import (
     PROTOCOL as PROTOCOL,
     PROTOCOL_MIN as PROTOCOL_MIN,
     PUSH as PUSH,
+    QUERY as QUERY,
     STATUS as STATUS,
     TYPES as TYPES,
 )
@@ -46,6 +47,8 @@ from trionode.wire.unary_frames import (
     PingRequest as PingRequest,
     PushReply as PushReply,
     PushRequest as PushRequest,
+    QueryReply as QueryReply,
+    QueryRequest as QueryRequest,
     StatusReply as StatusReply,
     StatusRequest as StatusRequest,
     TypesReply as TypesReply,

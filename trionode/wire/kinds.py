@@ -44,6 +44,8 @@ Frame: TypeAlias = (
     | frames.StatusRequest
     | frames.StatusReply
     | frames.PingRequest
+    | frames.QueryRequest
+    | frames.QueryReply
     | frames.ObjectsRequest
     | frames.ObjectsReply
     | frames.DeadLettersRequest
@@ -91,6 +93,8 @@ KINDS: Mapping[int, type[Frame]] = {
     38: frames.StatusRequest,
     39: frames.StatusReply,
     40: frames.PingRequest,
+    41: frames.QueryRequest,
+    42: frames.QueryReply,
     48: frames.ObjectsRequest,
     49: frames.ObjectsReply,
     50: frames.DeadLettersRequest,

@@ -80,6 +80,33 @@ class StatusReply:
 
 
 @attrs.frozen
+class QueryRequest:
+    """Ask for a page of the objects of a type, `*` for all, that fulfil conditions.
+
+    `where` and `order_by` are texts in the language of `trionode.query`; `states` empty is all of
+    them; `since_ms` and `until_ms` bound the creation, Unix time. `after` goes on behind a place
+    that an earlier page told. `everywhere`: at every node that can be reached.
+    """
+
+    type: str
+    where: str = ""
+    states: list[str] = attrs.field(factory=list)
+    since_ms: int | None = None
+    until_ms: int | None = None
+    order_by: str = ""
+    limit: int = 100
+    after: str = ""
+    everywhere: bool = False
+
+
+@attrs.frozen
+class QueryReply:
+    """The page as JSON: `rows`, `after` (empty at the end) and `silent`, who did not answer."""
+
+    page: bytes
+
+
+@attrs.frozen
 class PingRequest:
     """Ask whether a node answers; the reply is a NodeHello."""
 
