@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from tests.support.kept_store import KeptStore
 from tests.support.wires import frame_client
@@ -42,6 +43,22 @@ async def test_a_node_without_objects_leaves_at_once(autojump_clock):
         before = trio.current_time()
         await nodes[0].stop()
         assert trio.current_time() - before < 0.1
+
+
+async def test_objects_in_memory_wait_for_a_peer_that_is_just_being_dialled_again(autojump_clock):
+    async with mesh(2, config=CONFIG) as nodes, frame_client(nodes[1]) as client:
+        await nodes[1].linked(1)
+        await client.push("A", b"x")
+        await nodes[0].kill()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [peer["state"] for peer in nodes[1].status()["peers"]] == ["lost"]
+        nodes[1].node.stop()
+        await trio.testing.wait_all_tasks_blocked()
+        await nodes[0].start()
+        with trio.fail_after(60):
+            await nodes[0].until(lambda status: status["types"].get("A", {}).get("ready") == 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not brain_of(nodes[1]).context.custody.objects
 
 
 async def test_a_lease_is_waited_for_and_its_settle_still_taken(autojump_clock):

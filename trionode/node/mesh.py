@@ -172,7 +172,8 @@ class Mesh:
         if not hello.node or len(hello.node + hello.name + hello.version) > IDENTITY_MAX_CHARACTERS:
             raise Refused(Status.INVALID_ARGUMENT, "the id, name or version of a node are amiss")
         check_protocol(hello.protocol_min, hello.protocol_max, f"node {hello.name}", hello.version)
-        self._context.check_serving()
+        if self._context.ending:  # one that only drains may have objects for this peer (R10)
+            raise Refused(Status.UNAVAILABLE, f"node {self._context.name} is leaving")
         peer = PeerIdentity(
             hello.node,
             hello.incarnation,

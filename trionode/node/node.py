@@ -349,7 +349,9 @@ class Node:
             return False
         if self._context.engine.durable:
             return not any(self._can_go(table) for table in tables)
-        return all(link.refusing for link in brain.interest.links.values())
+        if not all(link.refusing for link in brain.interest.links.values()):
+            return False
+        return not self._mesh.dialling()  # a peer that may come back in time may take them
 
     def _can_go(self, table: TypeTable) -> bool:
         """Whether a peer wants ready objects of a type, and may get them (R2)."""
