@@ -320,12 +320,15 @@ class BrainBesideAModel(RuleBasedStateMachine):
         one = pick([*model.known.values()], held) if held is not None and model.known else None
         if one is None:
             one = Known(object_id(2 + ord(peer.name), peer.sequence), type_, b"offered")
-        size = sum(len(each.payload) for each in model.known.values())
         key = key or one.type
         assert wants([key], one.type)
         wanted = draining or key in peer.advertised
-        taken = wanted and not model.draining and size < OPTIONS.max_held_bytes
+        account = peer.granted[key] if key in peer.advertised else Account(0)
+        room = self.model.has_space() or account.credit
+        taken = wanted and not model.draining and room
         payload = b"v%d" % version
+        account.offered += 1
+        account.offered_bytes += len(payload)
         if taken:
             self._arrive(one, payload, attempt, version)
         peer.answers[peer.sequence] = () if taken else (0,)

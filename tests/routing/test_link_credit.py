@@ -7,6 +7,7 @@ import pytest
 from tests.support.brains import Mesh
 from trionode.routing import effects, events
 from trionode.routing.effects import RouteUpdate
+from trionode.routing.weights import OBJECT_OVERHEAD_BYTES
 
 
 def grants(mesh: Mesh, name: str) -> list[tuple[int, int]]:
@@ -319,40 +320,133 @@ def test_a_credit_lowered_below_what_was_offered_stops_offers(mesh) -> None:
 # --- no space (G7, trace j) --------------------------------------------------------------------
 
 
-def test_a_full_node_refuses_offers_and_grants_nothing_for_them() -> None:
+def test_a_full_node_asks_for_one_object_at_a_time_for_a_consumer_that_is_idle() -> None:
     mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=1000)
     mesh.link("a", "b")
     mesh["b"].push("U", bytes(1000))
     mesh["a"].push("T", count=5)
-    consumer = mesh["b"].consumer("T", credit=5)
+    consumer = mesh["b"].consumer("T", credit=3)
     assert mesh.run() < 100
-    assert consumer.delivered == []
-    assert mesh["a"].of(effects.SendOffer) == []
+    assert len(consumer.delivered) == 1
+    for handled in range(1, 5):
+        consumer.ack(*consumer.take())
+        mesh.run()
+        assert limits(mesh, "b") == list(range(1, handled + 2))
+    assert [len(sent.objects) for sent in mesh["a"].of(effects.SendOffer)] == [1] * 5
 
 
-def test_when_there_is_space_again_what_was_starved_is_granted() -> None:
+def test_a_full_node_asks_for_nothing_that_nobody_here_could_be_given() -> None:
     mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=1000)
     mesh.link("a", "b")
     mesh["b"].push("U", bytes(1000))
     mesh["a"].push("T", count=5)
+    mesh["b"].consumer("T", credit=0)
+    mesh.run()
+    assert grants(mesh, "b") == []
+
+
+def test_a_full_node_keeps_asking_where_one_peer_does_not_use_what_it_was_granted() -> None:
+    mesh = Mesh("a", "b", "c", transfer_after_s=0.0, max_held_bytes=1000)
+    for name in "bc":
+        mesh.link("a", name)
+    mesh.run()
+    mesh["a"].push("U", bytes(1000))
+    mesh["b"].push("T", count=1)
+    mesh["c"].push("V", count=2)
+    consumer = mesh["a"].consumer("T", "V", credit=9)
+    for _ in range(6):  # until b is granted what it will not use
+        for one, other in (("a", "b"), ("b", "a")):
+            if not limits(mesh, "a"):
+                while mesh.under_way(one, other):
+                    mesh.step(one, other)
+                mesh[other].tick()
+    assert limits(mesh, "a") == [1]
+    here = mesh["b"].consumer("T", credit=1)
+    here.ack(*here.take())
+    mesh.wait(5.0)
+    assert len(consumer.delivered) == 1
+    consumer.ack(*consumer.take())
+    mesh.wait(5.0)
+    assert len(consumer.delivered) == 1
+    assert mesh["c"].held() == set()
+
+
+def test_what_was_granted_is_taken_though_the_node_is_full_by_then() -> None:
+    """A grant is a promise: refused offers would go to and fro."""
+    mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=100_000)
+    mesh.link("a", "b")
+    mesh["a"].push("T", count=5)
     consumer = mesh["b"].consumer("T", credit=5)
+    while not mesh["a"].of(effects.SendOffer):
+        for one, other in (("a", "b"), ("b", "a")):
+            if mesh.under_way(one, other):
+                mesh.step(one, other)
+            mesh[one].tick()
+    mesh["b"].push("U", bytes(100_000))
     mesh.run()
-    other = mesh["b"].consumer("U")
-    other.ack(*other.take())
-    mesh.run()
+    assert [sent.refused for sent in mesh["b"].of(effects.SendAnswer)] == [()]
     assert len(consumer.delivered) == 5
 
 
-def test_two_nodes_full_of_what_the_other_wants_do_not_lock_each_other_up() -> None:
-    """Trace j: pushes stopped at 85 %; the reserve takes what can be leased here."""
+def test_an_offer_that_nothing_was_promised_for_is_refused_by_a_full_node() -> None:
+    """It crossed the withdrawal of its credit."""
+    mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=100_000)
+    mesh.link("a", "b")
+    mesh["a"].push("T", count=5)
+    consumer = mesh["b"].consumer("T", credit=5)
+    while not mesh["a"].of(effects.SendOffer):
+        for one, other in (("a", "b"), ("b", "a")):
+            if mesh.under_way(one, other):
+                mesh.step(one, other)
+            mesh[one].tick()
+    mesh["b"].push("U", bytes(100_000))
+    mesh.now += 2.0
+    mesh["b"].tick()
+    mesh.run()
+    assert mesh["b"].of(effects.SendAnswer)[0].refused == (0, 1, 2, 3, 4)
+    consumer.ack(*consumer.take())
+    mesh.run()
+    assert len(consumer.delivered) == 1, "one at a time"
+
+
+def test_grants_together_promise_no_more_than_the_space_there_is() -> None:
+    mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=200_000)
+    mesh.link("a", "b")
+    for number in range(20):
+        mesh["b"].push(f"T{number}", *[bytes(1000)] * 50)
+        mesh["a"].consumer(f"T{number}", credit=50)
+    mesh.run()
+    taken = mesh["a"].brain.context.custody.memory_bytes
+    assert 190_000 <= taken <= 200_000 + 20 * 2000
+    kinds = {item.table.name for item in mesh["a"].brain.context.custody.objects.values()}
+    assert len(kinds) == 20, "and each type gets some of it"
+
+
+@pytest.mark.parametrize("fill", [17, 40])
+def test_two_nodes_full_of_what_the_other_wants_do_not_lock_each_other_up(fill) -> None:
+    """Trace j: also where results emitted with acks have taken the reserve and more."""
     mesh = Mesh("a", "b", transfer_after_s=0.0, max_held_bytes=10_000)
     mesh.link("a", "b")
     consumers = {}
     for name, own, other in (("a", "T", "U"), ("b", "U", "T")):
-        mesh[name].push(own, *[bytes(100)] * 85)
+        mesh[name].push(own, *[bytes(100)] * fill)
         consumers[name] = mesh[name].consumer(other, credit=10)
-    for _ in range(40):
+    for _ in range(80):
         mesh.run()
         for consumer in consumers.values():
             consumer.ack(*consumer.take())
     assert [node.held() for node in mesh.nodes.values()] == [set(), set()]
+
+
+def test_tiny_objects_and_large_properties_count_as_what_they_take() -> None:
+    mesh = Mesh("a")
+    custody = mesh["a"].brain.context.custody
+    mesh["a"].push("T", *[b""] * 10)
+    assert custody.memory_bytes == 10 * OBJECT_OVERHEAD_BYTES
+    mesh["a"].push("T", count=2, trace="x" * 5000)
+    assert custody.memory_bytes >= 12 * OBJECT_OVERHEAD_BYTES + 2 * 4800
+    consumer = mesh["a"].consumer("T", credit=20)
+    consumer.nack(*consumer.take(), reason="y" * 900, delay_s=0.0)
+    assert custody.memory_bytes >= 12 * OBJECT_OVERHEAD_BYTES + 2 * 4800 + 12 * 700
+    consumer.ack(*consumer.take())
+    assert custody.memory_bytes == 0

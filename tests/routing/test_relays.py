@@ -223,11 +223,17 @@ def test_dead_letters_at_a_relay_take_no_part_of_its_window() -> None:
 
 
 def test_relayed_objects_leave_the_reserve_to_what_can_be_leased_here() -> None:
-    mesh = line("abc", max_held_bytes=10_000)
-    mesh["c"].consumer("T", credit=0)
-    mesh["a"].push("T", *[bytes(500)] * 40)
-    mesh.wait(2.0)
-    assert 8000 <= mesh["b"].brain.context.custody.held_bytes <= 9000
+    """They fill it to 85 %, and what is beyond is passed on one object at a time."""
+    mesh = line("abc", max_held_bytes=100_000)
+    far = mesh["c"].consumer("T", credit=0)
+    mesh["a"].push("T", *[bytes(500)] * 120)
+    mesh.wait(3.0)
+    assert 85_000 <= mesh["b"].brain.context.custody.memory_bytes <= 102_000
+    offers = [len(sent.objects) for sent in mesh["a"].of(effects.SendOffer)]
+    assert offers[0] > 1
+    assert offers[-5:] == [1] * 5
+    far.subscribe("T", credit=200)
+    assert settle_all(mesh) == 120
 
 
 def test_a_busy_node_passes_on_what_the_nodes_behind_it_could_process() -> None:

@@ -12,11 +12,13 @@ from trionode.routing.custody import FLOWS_IN, FLOWS_OUT
 from trionode.routing.model import HELD_STATES, Spilled, State
 from trionode.routing.offers import Offer
 from trionode.routing.subscriptions import Subscription
+from trionode.routing.weights import COVERED_BYTES, weight_of
 from trionode.simulation.books import check_patterns
 
 if TYPE_CHECKING:
     from trionode.routing import Brain
     from trionode.routing.context import Context
+    from trionode.routing.custody import Custody
 
 
 def check_books(brain: Brain) -> None:
@@ -51,12 +53,24 @@ def _check_accounts(context: Context) -> None:
             flows[door].size_bytes for door in FLOWS_OUT
         )
     assert custody.held_bytes == sum(sizes.values())
+    _check_weights(custody)
     spilled = [each for each in custody.objects.values() if isinstance(each.payload, Spilled)]
     assert custody.spilled_bytes == sum(len(each.payload) for each in spilled)
     for table in custody.tables.values():
         assert table.spilled == sum(each.table is table for each in spilled)
     assert all(each.state != State.LEASED for each in spilled)
     assert {name for name, _ in counts} <= set(custody.tables)
+
+
+def _check_weights(custody: Custody) -> None:
+    """The memory that objects take is that of each, whatever happened to them before."""
+    weights = {
+        id_: weight_of(item.details) - COVERED_BYTES
+        for id_, item in custody.objects.items()
+        if item.details is not None
+    }
+    assert custody.weights.beyond == {id_: weight for id_, weight in weights.items() if weight > 0}
+    assert custody.weights.total_bytes == sum(custody.weights.beyond.values())
 
 
 def _check_queues(context: Context) -> None:

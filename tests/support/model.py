@@ -13,6 +13,7 @@ import attrs
 from tests.support.books import check_books
 from trionode.routing import Brain, RoutingOptions, effects, events
 from trionode.routing.model import State
+from trionode.routing.weights import OBJECT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ OPTIONS = RoutingOptions(
     in_doubt_timeout_s=5.0,
     max_attempts=3,
     retry_base_s=1.0,
-    max_held_bytes=200,
+    max_held_bytes=8000,
 )
 
 
@@ -78,6 +79,11 @@ class Account:
     offered: int = 0
     offered_bytes: int = 0
 
+    @property
+    def credit(self) -> bool:
+        """Whether one more may be offered."""
+        return self.offered < self.limit and self.offered_bytes < self.byte_limit
+
 
 @attrs.define(eq=False)
 class Peer:
@@ -90,6 +96,8 @@ class Peer:
     """Keys that the peer is interested in."""
     advertised: dict[str, int] = attrs.field(factory=dict)
     """Keys that the brain told the peer, with the epoch."""
+    granted: dict[str, Account] = attrs.field(factory=dict)
+    """What the brain accepts of these keys."""
     answers: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
     """The peer's offers that the brain has answered, with what it refused."""
     sequence: int = 0
@@ -147,6 +155,13 @@ class Model:
         leased = self.leases(window)
         size_bytes = sum(len(one.payload) for one in leased)
         return len(leased) < window.credit and size_bytes < window.credit_bytes
+
+    def has_space(self) -> bool:
+        """Whether what is here takes less memory than it may; all but payloads is alike."""
+        size_bytes = sum(len(one.payload) for one in self.known.values())
+        overhead_bytes = OBJECT_OVERHEAD_BYTES * len(self.known)
+        overhead_bytes += self.brain.context.custody.weights.total_bytes
+        return size_bytes + overhead_bytes < OPTIONS.max_held_bytes
 
     def peer_of(self, link: int) -> Peer:
         (peer,) = (peer for peer in self.peers.values() if peer.link == link)
@@ -216,6 +231,7 @@ class Model:
                 assert update.path[0] == "me"
                 assert peer.name not in update.path
                 peer.advertised[update.key] = update.epoch
+                peer.granted[update.key] = Account(update.epoch)
             else:
                 del peer.advertised[update.key]
 
@@ -234,6 +250,8 @@ class Model:
             assert peer.advertised.get(key) == epoch
             assert limit >= 0
             assert byte_limit >= 0
+            account = peer.granted[key]
+            account.limit, account.byte_limit = limit, byte_limit
 
     def _wished(self, effect: effects.SendBacklog) -> None:
         peer = self.peer_of(effect.link)

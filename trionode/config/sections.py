@@ -132,7 +132,8 @@ class Limits:
     max_object_bytes: int = attrs.field(default=4 * MIB, validator=checks.count(1 * KIB, 256 * MIB))
     """The largest payload of one object."""
     memory_bytes: int = attrs.field(default=1 * GIB, validator=checks.count(1 * MIB))
-    """Payloads held in memory, all together."""
+    """What held objects take in memory, all together: payloads, properties and 400 bytes for each.
+    The process needs a fifth more, and about 100 MiB for everything else."""
     push_high_water: float = attrs.field(default=0.85, validator=checks.fraction())
     """The part of `memory_bytes` above which pushes wait; the rest is for transfers and results."""
     push_timeout_s: float = attrs.field(default=10.0, validator=checks.seconds())

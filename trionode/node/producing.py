@@ -15,8 +15,9 @@ from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.ids import OBJECT_ID_BYTES, PRODUCER_BYTES
 from trionode.node import convert, properties
 from trionode.node.context import Wire, check_protocol, misplaced
-from trionode.node.room import OBJECT_OVERHEAD_BYTES, Room
+from trionode.node.room import Room
 from trionode.routing import effects
+from trionode.routing.weights import OBJECT_OVERHEAD_BYTES, weight_of
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Producing:
         if not self._missing(stream, frame):
             return None
         size_bytes = sum(map(len, frame.payloads)) + OBJECT_OVERHEAD_BYTES * len(frame.payloads)
+        size_bytes += sum(map(weight_of, frame.details.values()))
         if await self._room.wait_for(size_bytes):
             return None
         timeout_s = self._context.config.limits.push_timeout_s

@@ -12,9 +12,6 @@ from trionode.routing.keys import ENTRY_BYTES
 if TYPE_CHECKING:
     from trionode.node.context import NodeContext
 
-OBJECT_OVERHEAD_BYTES = 400
-"""What a held object takes beside its payload; counted, so that tiny objects cannot fill memory."""
-
 
 class Room:
     """What of the node's memory pushes may take.
@@ -50,7 +47,6 @@ class Room:
     def _has(self, size_bytes: int) -> bool:
         """Whether so much more stays below the mark; what is larger than it fits an empty node."""
         brain = self._context.engine.brain
-        custody = brain.context.custody
-        held_bytes = custody.resident_bytes + OBJECT_OVERHEAD_BYTES * len(custody.objects)
+        held_bytes = brain.context.custody.memory_bytes
         also_bytes = ENTRY_BYTES * len(brain.intake.keys)
         return not held_bytes or held_bytes + also_bytes + size_bytes <= self._high_water_bytes

@@ -61,7 +61,7 @@ def status_of(
             for name in names
         },
         "patterns": {key: _pattern_status(context, key) for key in patterns},
-        "memory": {"bytes": custody.resident_bytes, "limit": context.config.limits.memory_bytes},
+        "memory": {"bytes": custody.memory_bytes, "limit": context.config.limits.memory_bytes},
         "counters": {
             "unknown_frames": context.counters.unknown_frames,
             "refused_pushes": context.counters.refused_pushes,

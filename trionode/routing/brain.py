@@ -180,22 +180,11 @@ class Brain:
         link = self._interest.links.get(event.link)
         if link is None:
             return
-        taken = self._takings.came(event, link, self._room(event, link), now)
+        taken = self._takings.came(event, link, self._credit.room(event, link), now)
         self._credit.received(event, link, now)
         table = self._context.custody.tables.get(event.type)
         if taken and table is not None:
             self._leases.match(table)
-
-    def _room(self, event: events.OfferCame, link: Link) -> int:
-        """How many objects of an offer can be taken.
-
-        Credit is not checked again: an offer that crosses the withdrawal of its credit is still
-        taken while there is room. Interest is: what nobody here or behind here wants, stays.
-        """
-        context = self._context
-        wanted = event.key in link.take or event.draining
-        full = context.custody.resident_bytes >= context.options.max_held_bytes
-        return 0 if context.draining or full or not wanted else len(event.ids)
 
     def _offer_answered(self, event: events.OfferAnswered, now: float) -> None:
         link = self._interest.links.get(event.link)

@@ -138,10 +138,11 @@ class Context:
             self.out.append(effects.Forget(ids, "expired", now))
 
     def watch(self, items: list[HeldObject]) -> None:
-        """Set the timers that objects new in custody need: the end of a delay, the deadline."""
+        """Weigh the properties of objects new in custody and set the timers that they need."""
         for item in items:
             if item.details is None:
                 continue
+            self.custody.weights.note(item.id, item.details)
             if item.state == State.DELAYED:
                 self.timers.set(item.details["due"], "due", item)
             if "deadline" in item.details:

@@ -4,7 +4,14 @@ Every statement is absolute: counts since the advertisement (the epoch) that ope
 What is granted to one link is not granted to another: the grants of a key that are not yet drawn on
 never exceed what its local subscriptions have free (or, where they have nothing and others behind
 this node want the key, its window as a relay). Nothing is granted to a peer that has nothing to
-offer, or while there is no space.
+offer.
+
+Space (G7). What is granted is promised: it is taken even if the node is full by then, so that all
+grants together stay within what is free, and each takes only a part of that. A node with no space
+left still asks for one object at a time for a consumer here that has nothing to do: two nodes that
+are full of what the other's consumers want would else wait for each other for ever. So there is at
+most one object beyond the limit for each subscription. What is on its way to others has no claim to
+the last part of the space, and passes it one object at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from trionode.routing import effects
 from trionode.routing.model import State
+from trionode.routing.weights import OBJECT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from trionode.routing import events
@@ -27,6 +35,9 @@ WISH_AHEAD = 1024
 UNRESERVED = 0.85
 """Part of the space for objects that a relay may fill; the rest is for what can be leased here."""
 
+GRANT_PART = 16
+"""A grant takes at most one part in so many of the free space, so that many keys find some."""
+
 RELAY_BYTES = 8 << 20
 """Byte allowance of a relay's grant: its window is in objects, this bounds large ones."""
 
@@ -38,6 +49,8 @@ class Credit:
         self._context = context
         self._interest = interest
         self._turn = 0
+        self._promised: dict[TakeAccount, None] = {}
+        """The accounts with grants not drawn on, and maybe some without."""
         self._starved: dict[str, None] = {}
         """Keys that nothing was granted for since there was no space; looked at in each flush."""
 
@@ -54,6 +67,22 @@ class Credit:
                 account.wanted = wanted
                 self._context.stale_grants[key] = None
 
+    def room(self, event: events.OfferCame, link: Link) -> int:
+        """How many objects of an offer are taken.
+
+        Credit is not checked again: an offer that crosses the withdrawal of its credit is still
+        taken while there is space. Interest is: what nobody here or behind here wants, stays.
+        """
+        context = self._context
+        account = link.take.get(event.key)
+        if context.draining or (account is None and not event.draining):
+            return 0
+        if context.custody.memory_bytes < context.options.max_held_bytes:
+            return len(event.ids)
+        if account is None or account.epoch != event.epoch:
+            return 0
+        return min(len(event.ids), account.outstanding)
+
     def received(self, event: events.OfferCame, link: Link, now: float) -> None:
         """Charge an offer to its account; one of an older account is charged to nobody."""
         account = link.take.get(event.key)
@@ -66,7 +95,7 @@ class Credit:
     def flush(self, now: float) -> None:
         """Recompute the grants of the keys whose free credit or wishes changed."""
         context = self._context
-        stale = list(context.stale_grants | self._starved)
+        stale = list(self._starved | context.stale_grants)
         context.stale_grants.clear()
         self._starved.clear()
         changed: dict[Link, list[TakeAccount]] = {}
@@ -97,24 +126,46 @@ class Credit:
         hungry = [each for each in accounts if each.wanted > each.received + each.outstanding]
         if not hungry or self._context.draining:
             return []
-        custody, options = self._context.custody, self._context.options
-        if custody.resident_bytes >= options.max_held_bytes:
-            self._starved[key] = None
-            return []
         room, room_bytes = self._local_room(key)
         room -= sum(each.outstanding for each in accounts)
         room_bytes -= sum(each.outstanding_bytes for each in accounts)
-        if room <= 0 or room_bytes <= 0:
+        limit_bytes = self._context.options.max_held_bytes
+        if room > 0 and room_bytes > 0:
+            spare_bytes = self._spare_bytes(limit_bytes)
+            one_fits = spare_bytes > 0 or self._somebody_is_idle(key)
+        else:
             hungry = [each for each in hungry if self._interest.leads_on(each.link, key)]
             if not hungry:
                 return []
             room, room_bytes = self._relay_room(key)
             room -= sum(each.outstanding for each in accounts)
             room_bytes -= sum(each.outstanding_bytes for each in accounts)
-            if room <= 0 and custody.patterns.open_ones:
+            spare_bytes = self._spare_bytes(int(limit_bytes * UNRESERVED))
+            one_fits = self._context.custody.memory_bytes < limit_bytes
+            if room <= 0 and self._context.custody.patterns.open_ones:
                 # What takes this room may leave under another key of its type.
                 self._starved[key] = None
+        if spare_bytes > 0:
+            room = min(room, 1 + spare_bytes // (GRANT_PART * OBJECT_OVERHEAD_BYTES))
+            room_bytes = min(room_bytes, 1 + spare_bytes // GRANT_PART)
+        elif not self._promised and one_fits:
+            room, room_bytes = min(room, 1), min(room_bytes, 1)
+        else:
+            self._starved[key] = None
+            return []
         return self._share(hungry, room, room_bytes, now)
+
+    def _spare_bytes(self, limit_bytes: int) -> int:
+        """What of the space up to a limit is neither taken nor promised."""
+        promised_bytes = 0
+        for account in list(self._promised):
+            count = account.outstanding
+            current = account.link.take.get(account.key) is account
+            if not count or not current or account.link.handle not in self._interest.links:
+                del self._promised[account]
+                continue
+            promised_bytes += account.outstanding_bytes + count * OBJECT_OVERHEAD_BYTES
+        return limit_bytes - self._context.custody.memory_bytes - promised_bytes
 
     def _share(
         self, hungry: list[TakeAccount], room: int, room_bytes: int, now: float
@@ -136,8 +187,14 @@ class Credit:
             room -= more
             room_bytes -= more_bytes
             self._time(account, now + self._context.options.credit_withdraw_after_s)
+            self._promised[account] = None
             raised.append(account)
         return raised
+
+    def _somebody_is_idle(self, key: str) -> bool:
+        """Whether a local subscription for a key has credit and leases nothing."""
+        wanting = self._context.subscriptions.demands[key].subscriptions
+        return any(each.free and not each.leases for each in wanting)
 
     def _local_room(self, key: str) -> tuple[int, int]:
         """Objects and bytes of a key that local subscriptions could take, were nothing granted."""
@@ -153,12 +210,10 @@ class Credit:
 
         What does not move on, as dead letters, takes no part of the window.
         """
-        options, custody = self._context.options, self._context.custody
         moving = (State.READY, State.BLOCKED, State.LEASED, State.TRANSFERRING)
-        tables = custody.patterns.tables_of(key)
+        tables = self._context.custody.patterns.tables_of(key)
         held = sum([table.counts[state] for table in tables for state in moving])
-        unreserved = int(options.max_held_bytes * UNRESERVED) - custody.resident_bytes
-        return options.relay_window - held, min(RELAY_BYTES, unreserved)
+        return self._context.options.relay_window - held, RELAY_BYTES
 
     def _time(self, account: TakeAccount, when: float) -> None:
         if not account.timed:

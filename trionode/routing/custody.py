@@ -13,6 +13,7 @@ from trionode.routing.model import ENDS, HELD_STATES, MOVES, HeldObject, Spilled
 from trionode.routing.ordering import Ordering
 from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
+from trionode.routing.weights import OBJECT_OVERHEAD_BYTES, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +42,15 @@ class Flow:
 
 @attrs.define(eq=False)
 class TypeTable:
-    """Everything held of one type. Mutated by `Custody` only, but for the last six.
+    """Everything held of one type. Mutated by `Custody` only, but for the last seven.
 
     `spilled` counts the objects whose payload is not in memory. `keys` are its name and the
-    patterns in use that match it; `turn` counts whose turn it is among the subscriptions of several
-    keys. `local_gone` is when the last local subscription went; `wake` the earliest timer set for
-    planning this type's transfers; `planned_for` the situation in which it was last planned;
-    `wished` that a peer knows of a backlog. `fetching`: payloads are being read back; `look_in`:
-    how many objects may leave the queue's front before it must be looked at which ones to read
-    next.
+    patterns in use that match it; `weights` are those of all objects of the custody; `turn` counts
+    whose turn it is among the subscriptions of several keys. `local_gone` is when the last local
+    subscription went; `wake` the earliest timer set for planning this type's transfers;
+    `planned_for` the situation in which it was last planned; `wished` that a peer knows of a
+    backlog. `fetching`: payloads are being read back; `look_in`: how many objects may leave the
+    queue's front before it must be looked at which ones to read next.
     """
 
     name: str
@@ -63,6 +64,7 @@ class TypeTable:
     keys: tuple[str, ...] = attrs.field(
         default=attrs.Factory(lambda self: (self.name,), takes_self=True)
     )
+    weights: Weights = attrs.field(factory=Weights)
     turn: int = 0
     local_gone: float = NEVER
     wake: float = float("inf")
@@ -92,6 +94,13 @@ class Custody:
         self.ordering = Ordering(self.move)
         self.held_bytes = 0
         self.spilled_bytes = 0
+        self.weights = Weights()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What all objects take in memory, with their properties and what the books need."""
+        overhead_bytes = OBJECT_OVERHEAD_BYTES * len(self.objects) + self.weights.total_bytes
+        return self.resident_bytes + overhead_bytes
 
     @property
     def resident_bytes(self) -> int:
@@ -102,7 +111,8 @@ class Custody:
         """The table of a type, made at its first use."""
         table = self.tables.get(name)
         if table is None:
-            table = self.tables[name] = TypeTable(name, ReadyQueue(self.ordering))
+            table = TypeTable(name, ReadyQueue(self.ordering), weights=self.weights)
+            self.tables[name] = table
             self.patterns.came(table)
         return table
 
@@ -173,6 +183,7 @@ class Custody:
             flow.size_bytes += size_bytes
             item.payload = b""
             item.holder = None
+        self.weights.drop(ids)
         if self.ordering.lines:
             self.ordering.left(objects, step)
         return ids

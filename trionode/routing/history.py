@@ -134,7 +134,7 @@ def note(  # noqa: PLR0913  # the columns of an entry
             entry = (when, what, node, consumer, item.attempt, why)
             after = extended(before, entry)
             made[key] = before, after  # `before` stays alive, or its id would be used again
-        item.details = after
+        item.become(after)
 
 
 def extended(details: dict[str, Any] | None, entry: Entry) -> dict[str, Any]:

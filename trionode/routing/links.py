@@ -42,7 +42,7 @@ class GiveAccount:
         return max(0, self.limit - self.offered)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class TakeAccount:
     """As receiver, per link and key: what came and what we granted, since `epoch` began.
 

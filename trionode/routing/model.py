@@ -178,7 +178,12 @@ class HeldObject:
     def amend(self, **changes: Any) -> None:
         """Set rare properties (None removes one) on this object alone."""
         details = {**(self.details or {}), **changes}
-        self.details = {name: value for name, value in details.items() if value is not None} or None
+        self.become({name: value for name, value in details.items() if value is not None} or None)
+
+    def become(self, details: dict[str, Any] | None) -> None:
+        """Give an object in custody these rare properties in place of those it has."""
+        self.details = details
+        self.table.weights.note(self.id, details)
 
 
 def payloads_of(objects: list[HeldObject]) -> list[bytes]:

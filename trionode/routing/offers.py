@@ -318,7 +318,7 @@ class Takings:
             held.attempt = max(held.attempt, copy.attempt)
         if held.state == State.TRANSFERRING:
             if ahead >= 0:
-                held.details = copy.details
+                held.become(copy.details)
             stays = context.keep([held], now)
             context.watch(stays)
             return stays

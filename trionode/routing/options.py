@@ -24,7 +24,8 @@ class RoutingOptions:
         max_processing_s: how long a consumer may have a delivery (G4); 0: as long as it lives.
         retry_base_s: back-off before the second attempt after a nack without a delay; doubles.
         retry_cap_s: the longest that back-off grows.
-        max_held_bytes: payload bytes in memory beyond which offers are refused.
+        max_held_bytes: what held objects may take in memory (`Custody.memory_bytes`); beyond,
+            offers are taken one object at a time.
         payload_limit_bytes: payload bytes beyond which a durable node leaves payloads to its store.
         producers_remembered: how many producers' accepted sequences are kept (R11).
         key_window_s: how long a push with the key of an earlier one means the object of that one.

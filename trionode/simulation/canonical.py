@@ -11,6 +11,7 @@ import attrs
 from trionode.routing import RoutingOptions
 from trionode.routing.custody import Flow
 from trionode.routing.queues import ReadyQueue, Timers
+from trionode.routing.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class _Walk:
             ReadyQueue: lambda queue: [self.of(item) for item in queue],
             Flow: lambda flow: bool(flow.count),
             RoutingOptions: lambda _options: "options",
+            Weights: lambda _weights: "weights",  # they follow from the objects
             dict: self._dict,
             OrderedDict: self._dict,
             list: self._list,

@@ -85,7 +85,6 @@ class Moves:
             events.LinkDown: lambda _host, node, event, now: self._link_down(node, event, now),
             events.InterestTold: self._told,
             events.CreditGranted: lambda _host, node, event, _now: self._granted(node, event),
-            events.OfferCame: self._came,
         }
 
     def node_started(self, host: Host, now: float) -> None:
@@ -104,6 +103,8 @@ class Moves:
         handler = self._seen.get(type(event))
         if handler is not None:
             handler(host, node, event, now)
+        elif type(event) is events.OfferCame:
+            self._came(host, node, event, out, now)
         for effect in out:
             if type(effect) is effects.SendOffer:
                 self._offered(host, node, effect, now)
@@ -162,16 +163,20 @@ class Moves:
             if account is not None and account.epoch == epoch:
                 account.limit, account.byte_limit = limit, byte_limit
 
-    def _came(self, host: Host, node: _Node, event: events.OfferCame, now: float) -> None:
+    def _came(
+        self, host: Host, node: _Node, event: events.OfferCame, out: list[Effect], now: float
+    ) -> None:
         peer = node.links.get(event.link)
         if peer is None or host.brain is None:
             return
         giver = self._by_name.get(peer.node)
         held = host.brain.context.custody.objects
+        kept = [each for each in out if type(each) is effects.Keep and each.fresh]
+        fresh = {item.id for each in kept for item in each.objects}
         for id_ in event.ids:
             if id_ not in held:
                 continue
-            if id_ in node.journeys:
+            if id_ not in fresh or id_ in node.journeys:
                 # A copy of what is here: which of both the node goes by is its own affair.
                 node.journeys[id_] = Journey(float("-inf"), 0, ())
                 continue
