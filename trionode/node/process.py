@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from trionode.config import Config
     from trionode.store import Store
 
+COLLECTOR_THRESHOLDS = (10_000, 20, 10)
+"""When Python looks for cycles. A held object is never in one, but each look walks over all that
+are new; by default that is as much work as taking custody of them."""
 DONE = 0
 LEFT_BEHIND = 1
 
@@ -50,6 +54,7 @@ async def run_node(
         queue_size=config.logging.queue_size,
     ) as running:
         _raise_file_limit(config.limits.max_connections, log)
+        gc.set_threshold(*COLLECTOR_THRESHOLDS)
         node = Node(
             config,
             make_store(config),
@@ -70,7 +75,9 @@ async def run_node(
                         nonlocal left
                         left = await node.run(task_status=task_status)
 
-                    on_ready(await inner.start(run))
+                    address = await inner.start(run)
+                    gc.freeze()  # what a node needs in order to run is never garbage
+                    on_ready(address)
             except* Exception as group:  # noqa: BLE001  # the first says it; a nursery makes groups
                 failure = _first(group)
             nursery.cancel_scope.cancel()
