@@ -238,7 +238,16 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         texts,
     ),
     frames.Subscribe: st.builds(
-        frames.Subscribe, counts, counts, st.lists(names, max_size=3), counts, counts
+        frames.Subscribe,
+        counts,
+        counts,
+        st.lists(names, max_size=3),
+        counts,
+        counts,
+        max_processing_ms=st.none() | counts,
+        max_attempts=st.none() | st.integers(1, 100),
+        retry_base_ms=st.none() | counts,
+        retry_cap_ms=st.none() | counts,
     ),
     frames.Unsubscribe: st.builds(frames.Unsubscribe, counts, counts),
     frames.Deliver: deliveries(),
@@ -256,6 +265,7 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         ),
     ),
     frames.Lost: losses(),
+    frames.Heard: st.builds(frames.Heard, counts),
     frames.Draining: st.builds(frames.Draining, addresses),
     frames.LinkHello: st.builds(
         frames.LinkHello, versions, versions, texts, texts, texts, counts, texts, st.booleans()

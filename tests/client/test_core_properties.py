@@ -249,7 +249,7 @@ class Consuming(RuleBasedStateMachine):
     def process(self, node: NodeSide, *, refuse: bool) -> None:
         frame = node.heard.pop(0)
         status, refused = Status.OK, []
-        if isinstance(frame, frames.Started):
+        if isinstance(frame, (frames.Started, frames.Heard)):
             return
         if isinstance(frame, frames.Subscribe):
             node.credit[frame.subscription] = frame.credit

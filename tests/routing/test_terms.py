@@ -107,8 +107,7 @@ def test_who_never_finishes_in_time_makes_a_dead_letter(mesh) -> None:
 
 
 def test_time_counts_from_the_start_of_the_handler_where_that_is_told(mesh) -> None:
-    consumer = mesh["a"].consumer("T", max_processing_s=10.0, credit=2)
-    consumer.start(0)
+    consumer = mesh["a"].consumer("T", max_processing_s=10.0, credit=2, confirms=True)
     first, second = mesh["a"].push("T", count=2)
     mesh.wait(6.0)
     consumer.start(1)
@@ -125,8 +124,7 @@ def test_time_counts_from_the_start_of_the_handler_where_that_is_told(mesh) -> N
 
 
 def test_what_waits_behind_a_frozen_handler_comes_back_with_it_uncounted(mesh) -> None:
-    frozen = mesh["a"].consumer("T", max_processing_s=10.0, credit=3)
-    frozen.start(0)
+    frozen = mesh["a"].consumer("T", max_processing_s=10.0, credit=3, confirms=True)
     ids = mesh["a"].push("T", count=3)
     frozen.start(1)
     mesh.wait(11.0)
@@ -136,7 +134,6 @@ def test_what_waits_behind_a_frozen_handler_comes_back_with_it_uncounted(mesh) -
 
 def test_who_has_not_heard_of_a_loss_gets_nothing_more(mesh) -> None:
     frozen = mesh["a"].consumer("T", max_processing_s=10.0, credit=1, confirms=True)
-    frozen.start(0)
     mesh["a"].push("T", count=2)
     mesh.wait(11.0)
     assert [lease.id & 0xFF for lease in frozen.take()] == [1]
@@ -148,7 +145,6 @@ def test_who_has_not_heard_of_a_loss_gets_nothing_more(mesh) -> None:
 def test_a_settle_sent_before_a_loss_was_known_settles_no_later_lease_of_that_name(mesh) -> None:
     """Unstarted, so the attempt stays the same: the later lease has the name of the first."""
     frozen = mesh["a"].consumer("T", max_processing_s=10.0, confirms=True)
-    frozen.start(0)
     mesh["a"].push("T")
     (first,) = frozen.take()
     mesh.wait(11.0)
@@ -161,8 +157,7 @@ def test_a_settle_sent_before_a_loss_was_known_settles_no_later_lease_of_that_na
 
 
 def test_others_get_what_a_frozen_consumer_had(mesh) -> None:
-    frozen = mesh["a"].consumer("T", max_processing_s=10.0, credit=2, confirms=True)
-    frozen.start(0)
+    mesh["a"].consumer("T", max_processing_s=10.0, credit=2, confirms=True)
     mesh["a"].push("T", count=2)
     other = mesh["a"].consumer("T", credit=5)
     mesh.wait(11.0)

@@ -265,6 +265,7 @@ class ScriptedNode:
             frames.Unsubscribe: self._unsubscribe,
             frames.Started: self._started,
             frames.Settle: self._settle,
+            frames.Heard: lambda _stream, _frame: None,
         }
         try:
             async for frame in self._frames(call):

@@ -114,6 +114,7 @@ def test_kinds_are_what_was_published():
         67: "Question",
         68: "Reply",
         69: "RepliesEnd",
+        72: "Heard",
     }
 
 

@@ -14,6 +14,7 @@ from trionode.client.producer_core import Shape, shape_without_definition
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
 from trionode.client.querying import Query, request_of
+from trionode.client.terms import Terms
 from trionode.client.types import type_name_of
 from trionode.client.values import encode, is_class, payload_of, schema_of
 from trionode.wire import frames
@@ -183,6 +184,9 @@ class Client(Inspection):
         *,
         credit: int = CREDIT,
         credit_bytes: int = CREDIT_BYTES,
+        max_processing_time: float | None = None,
+        max_attempts: int | None = None,
+        backoff: tuple[float, float] | None = None,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T]: ...
@@ -195,6 +199,9 @@ class Client(Inspection):
         *,
         credit: int = CREDIT,
         credit_bytes: int = CREDIT_BYTES,
+        max_processing_time: float | None = None,
+        max_attempts: int | None = None,
+        backoff: tuple[float, float] | None = None,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T | T1]: ...
@@ -208,6 +215,9 @@ class Client(Inspection):
         *,
         credit: int = CREDIT,
         credit_bytes: int = CREDIT_BYTES,
+        max_processing_time: float | None = None,
+        max_attempts: int | None = None,
+        backoff: tuple[float, float] | None = None,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T | T1 | T2]: ...
@@ -217,14 +227,20 @@ class Client(Inspection):
         *types: type | str,
         credit: int = CREDIT,
         credit_bytes: int = CREDIT_BYTES,
+        max_processing_time: float | None = None,
+        max_attempts: int | None = None,
+        backoff: tuple[float, float] | None = None,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[Any]: ...
-    def subscribe(
+    def subscribe(  # noqa: PLR0913  # each has a default
         self,
         *types: type | str,
         credit: int = CREDIT,
         credit_bytes: int = CREDIT_BYTES,
+        max_processing_time: float | None = None,
+        max_attempts: int | None = None,
+        backoff: tuple[float, float] | None = None,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[Any]:
@@ -237,6 +253,14 @@ class Client(Inspection):
                 pattern's types, those whose classes are given beside it come as such.
             credit: how many unsettled deliveries there may be at a time; 0 is a pause.
             credit_bytes: about how many bytes of payload they may have.
+            max_processing_time: seconds that a delivery may take, from when its processing starts;
+                what takes longer is taken back, counts as failed, and its block is cancelled. 0:
+                without bound; by default as the node is configured, which is without as well.
+            max_attempts: when an object fails here and has failed so often in all, it becomes a
+                dead letter. By default as the node is configured, 8.
+            backoff: seconds before an object that failed here is tried again, doubled with each
+                failure, and the longest that grows; a nack with a delay has its own. By default as
+                the node is configured.
             on_undecodable: what becomes of an object that does not fit its class: it is nacked, to
                 be tried again here or elsewhere, or made a dead letter.
             on_lost: called with id, attempt and reason when the lease of an unsettled delivery is
@@ -255,6 +279,7 @@ class Client(Inspection):
             found,
             credit=credit,
             credit_bytes=credit_bytes,
+            terms=Terms(max_processing_time, max_attempts, backoff),
             reject_undecodable=on_undecodable == "reject",
             on_lost=on_lost,
             close_timeout_s=self._connector.options.close_timeout_s,

@@ -32,6 +32,7 @@ from trionode.client.consumer_stream import (
     Way,
 )
 from trionode.client.leases import Batch, Lease, LeaseState, Window
+from trionode.client.terms import Terms
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Subscription:
         types: names or patterns.
         credit: how many unsettled deliveries it may have.
         credit_bytes: about how many bytes of payload they may have.
+        terms: what else the node is asked for.
         wanted: whether the user still wants it.
         closed: whether nothing of it is left at any node.
         error: why it cannot go on, if it cannot.
@@ -73,18 +75,26 @@ class Subscription:
         "number",
         "owner",
         "refusals",
+        "terms",
         "types",
         "wanted",
         "windows",
     )
 
-    def __init__(
-        self, number: int, types: Sequence[str], credit: int, credit_bytes: int, owner: object
+    def __init__(  # noqa: PLR0913, PLR0917  # made in one place, by the core
+        self,
+        number: int,
+        types: Sequence[str],
+        credit: int,
+        credit_bytes: int,
+        owner: object,
+        terms: Terms,
     ) -> None:
         self.number = number
         self.types = list(types)
         self.credit = credit
         self.credit_bytes = credit_bytes
+        self.terms = terms
         self.owner = owner
         self.wanted = True
         self.closed = False
@@ -118,7 +128,7 @@ class ConsumerCore:
     """
 
     def __init__(self, *, name: str = "", version: str = "") -> None:
-        self.hello = frames.ClientHello(name=name, version=version)
+        self.hello = frames.ClientHello(name=name, version=version, confirms=True)
         self.streams: list[ConsumerStream] = []
         self._subscriptions: dict[int, Subscription] = {}
         self._last_number = 0
@@ -131,7 +141,12 @@ class ConsumerCore:
     # --- the user's side --------------------------------------------------------------------------
 
     def subscribe(
-        self, types: Sequence[str], credit: int, credit_bytes: int, owner: object = None
+        self,
+        types: Sequence[str],
+        credit: int,
+        credit_bytes: int,
+        owner: object = None,
+        terms: Terms | None = None,
     ) -> Subscription:
         """A new subscription; it goes to the stream there is, and to each later one.
 
@@ -142,7 +157,9 @@ class ConsumerCore:
             raise ValueError("a subscription needs at least one type")
         _check_window(credit, credit_bytes)
         self._last_number += 1
-        subscription = Subscription(self._last_number, types, credit, credit_bytes, owner)
+        subscription = Subscription(
+            self._last_number, types, credit, credit_bytes, owner, terms or Terms()
+        )
         self._subscriptions[subscription.number] = subscription
         if self.streams and not self.streams[-1].leaving:
             self.streams[-1].add(subscription)

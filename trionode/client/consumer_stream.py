@@ -25,6 +25,11 @@ SETTLE_OBJECTS_MAX = 50_000
 Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
 
+FromConsumer: TypeAlias = (
+    frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe | frames.Heard
+)
+"""What a consumer says on its stream after the hello."""
+
 ACK: Final[Way] = ("ack", None, "", "json")
 
 
@@ -65,6 +70,10 @@ class ConsumerStream:
         self.windows: dict[int, Window] = {}
         self._core = core
         self._last_number = 0
+        self._lost = 0
+        """How many Lost frames have come,"""
+        self._lost_heard = 0
+        """and how many of them the node was told of."""
         self._wishes: dict[Window, None] = {}
         self._unreported: dict[Window, None] = {}
         self._acks: list[Lease] = []
@@ -90,6 +99,8 @@ class ConsumerStream:
     @property
     def has_frames(self) -> bool:
         """Whether `next_frames` would give something."""
+        if self._lost_heard != self._lost:
+            return True
         return bool(self._acks or self._unreported or self._wishes or self._settles or self._ends)
 
     # --- what the core asks for -------------------------------------------------------------------
@@ -126,12 +137,12 @@ class ConsumerStream:
 
     def next_frames(
         self,
-    ) -> list[frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe]:
+    ) -> list[FromConsumer]:
         """What the node has to be told now: wishes, then starts, settles and ends.
 
         Wishes go first, so that a window that shrinks does so before a settle frees a place in it.
         """
-        made: list[frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe] = []
+        made: list[FromConsumer] = []
         if self._wishes:
             made += [self._make_wish(window) for window in self._wishes]
             self._wishes.clear()
@@ -155,6 +166,11 @@ class ConsumerStream:
             self._ending[number] = window
             made.append(frames.Unsubscribe(number, window.subscription.number))
         self._ends.clear()
+        if self._lost_heard != self._lost:
+            # After every settle that was made before the losses were known: the node takes what
+            # comes later to be about later leases, which may have the same names.
+            self._lost_heard = self._lost
+            made.append(frames.Heard(self._lost))
         return made
 
     def _make_wish(self, window: Window) -> frames.Subscribe:
@@ -162,7 +178,7 @@ class ConsumerStream:
         number = self._next_number()
         self._asked[number] = window, subscription.asked
         elsewhere = sum([each.outstanding for each in subscription.windows if each is not window])
-        return frames.Subscribe(
+        return subscription.terms.frame(
             number,
             subscription.number,
             subscription.types,
@@ -318,6 +334,7 @@ class ConsumerStream:
         return [Confirmed(subscription)]
 
     def _on_lost(self, frame: frames.Lost) -> list[Event]:
+        self._lost += 1
         ended: list[Lease] = []
         windows: dict[Window, None] = {}
         attempts = None if frame.attempts is None else iter(frame.attempts)

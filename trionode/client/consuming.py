@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trionode.client.consumer_stream import Event, Way
     from trionode.client.leases import Lease
     from trionode.client.node_connection import NodeConnection
+    from trionode.client.terms import Terms
     from trionode.net.call import Call
 
 BREATH_S = 0.001
@@ -87,7 +88,12 @@ class Consuming:
     # --- the user's side --------------------------------------------------------------------------
 
     def subscribe(
-        self, types: list[str], credit: int, credit_bytes: int, owner: SubscriptionOwner
+        self,
+        types: list[str],
+        credit: int,
+        credit_bytes: int,
+        owner: SubscriptionOwner,
+        terms: Terms | None = None,
     ) -> Subscription:
         """Begin a subscription; `owner` hears what comes of it.
 
@@ -97,7 +103,7 @@ class Consuming:
         """
         if self._connector.failure is not None:
             raise self._connector.failure.with_traceback(None)
-        subscription = self.core.subscribe(types, credit, credit_bytes, owner)
+        subscription = self.core.subscribe(types, credit, credit_bytes, owner, terms)
         self._wanted.set()
         self.wake()
         return subscription

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trionode.client.consumer_core import Subscription
     from trionode.client.consuming import Consuming
+    from trionode.client.terms import Terms
     from trionode.ids import ObjectId
     from trionode.logs import Logger
 
@@ -223,6 +224,7 @@ class Deliveries(Generic[T]):
         *,
         credit: int,
         credit_bytes: int,
+        terms: Terms,
         reject_undecodable: bool,
         on_lost: Callable[[ObjectId, int, str], object] | None,
         close_timeout_s: float,
@@ -232,6 +234,7 @@ class Deliveries(Generic[T]):
         self._types = types
         self._credit = credit
         self._credit_bytes = credit_bytes
+        self._terms = terms
         self._undecodable = "reject" if reject_undecodable else "nack"
         self._on_lost = on_lost
         self._close_timeout_s = close_timeout_s
@@ -244,7 +247,7 @@ class Deliveries(Generic[T]):
             raise RuntimeError("a subscription can be entered once")
         names: Sequence[str] = list(self._types)
         subscription = self._subscription = self._consuming.subscribe(
-            list(names), self._credit, self._credit_bytes, self
+            list(names), self._credit, self._credit_bytes, self, self._terms
         )
         try:
             await self._answered(subscription, subscription.asked)

@@ -115,6 +115,11 @@ class Routing:
     """Whether a node with a durable store gives objects to one without."""
     max_attempts: int = attrs.field(default=_ROUTING.max_attempts, validator=checks.count())
     """How often an object is tried before it is a dead letter."""
+    max_processing_s: float = attrs.field(
+        default=_ROUTING.max_processing_s, validator=checks.seconds()
+    )
+    """How long a consumer may have one delivery, unless its subscription says otherwise; what it
+    has had for longer is taken back and counts as failed. 0: as long as the consumer lives."""
     retry_base_s: float = attrs.field(default=_ROUTING.retry_base_s, validator=checks.seconds())
     """The wait before the second attempt, where the consumer names none; doubles each time."""
     retry_cap_s: float = attrs.field(default=_ROUTING.retry_cap_s, validator=checks.seconds())

@@ -57,6 +57,7 @@ class Consuming:
             frames.Unsubscribe: self._unsubscribe,
             frames.Started: self._started,
             frames.Settle: self._settle,
+            frames.Heard: self._heard,
         }
         context.engine.connect(
             {
@@ -79,7 +80,7 @@ class Consuming:
         stream = ConsumerStream(wire, context.mint_handle())
         self._streams[stream.handle] = stream
         label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
-        context.engine.handle(events.ConsumerCame(stream.handle, label))
+        context.engine.handle(events.ConsumerCame(stream.handle, label, hello.confirms))
         died = True
         try:
             wire.send(context.hello())
@@ -120,7 +121,7 @@ class Consuming:
             stream.types += len(keys)
         credit = min(frame.credit, CREDIT_MAX)
         credit_bytes = min(frame.credit_bytes, self._bytes_max)
-        event = events.Subscribed(stream.handle, frame.subscription, keys, credit, credit_bytes)
+        event = convert.subscribed(frame, stream.handle, keys, credit, credit_bytes)
         # The answer before the deliveries: a client knows then that the subscription stands.
         stream.wire.send(frames.Answered(frame.number))
         self._context.engine.handle(event)
@@ -133,6 +134,9 @@ class Consuming:
     def _started(self, stream: ConsumerStream, frame: frames.Started) -> None:
         event = events.Started(stream.handle, frame.subscription, frame.count)
         self._context.engine.handle(event)
+
+    def _heard(self, stream: ConsumerStream, frame: frames.Heard) -> None:
+        self._context.engine.handle(events.Heard(stream.handle, frame.count))
 
     def _settle(self, stream: ConsumerStream, frame: frames.Settle) -> None:
         self._check_count(stream, frame)

@@ -13,6 +13,7 @@ from trionode.node.properties import size_of
 from trionode.routing import effects, events
 from trionode.routing.history import read_entries
 from trionode.routing.model import Shape, payloads_of
+from trionode.routing.subscriptions import Wishes
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -176,6 +177,23 @@ def _cut(objects: list[HeldObject]) -> Iterator[list[HeldObject]]:
             yield objects[start:index]
             shape, start, size_bytes = item.shape, index, own_bytes
     yield objects[start:] if start else objects
+
+
+def subscribed(
+    frame: frames.Subscribe, stream: int, keys: tuple[str, ...], credit: int, credit_bytes: int
+) -> events.Subscribed:
+    """The event of a Subscribe, held to what this node allows."""
+    wishes = Wishes(
+        _wish_s(frame.max_processing_ms),
+        frame.max_attempts,
+        _wish_s(frame.retry_base_ms),
+        _wish_s(frame.retry_cap_ms),
+    )
+    return events.Subscribed(stream, frame.subscription, keys, credit, credit_bytes, wishes)
+
+
+def _wish_s(duration_ms: int | None) -> float | None:
+    return None if duration_ms is None else _seconds(duration_ms)
 
 
 def settled(frame: frames.Settle, stream: int, ids: list[ObjectId]) -> events.Settled:

@@ -62,8 +62,8 @@ class Pushed:
 class ConsumerCame:
     """A consumer stream opened.
 
-    `label` names its consumer for people. `confirms`: it says when it has taken in that leases were
-    taken back (`Heard`).
+    `label` names its consumer for people. `confirms`: it tells of what it starts (`Started`), and
+    when it has taken in that leases were taken back (`Heard`).
     """
 
     stream: Handle

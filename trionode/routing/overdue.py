@@ -70,12 +70,12 @@ def counts(item: HeldObject, subscription: Subscription) -> bool:
 
     Not if the consumer tells of starts, and has not told of this one.
     """
-    return item.mark < subscription.started or not subscription.starts
+    return item.mark < subscription.started or not subscription.stream.confirms
 
 
 def _begun(subscription: Subscription, item: HeldObject) -> float:
     starts = subscription.starts
-    if not starts:
+    if not starts or not subscription.stream.confirms:
         return item.since
     if item.mark < subscription.started:
         return next((when for count, when in starts if item.mark < count), item.since)

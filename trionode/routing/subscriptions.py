@@ -193,9 +193,9 @@ class ConsumerStream:
 
     `label` names it for people; `suspects` counts those it leases.
 
-    `confirms`: the consumer says when it has taken in that leases were taken back; `told` and
-    `heard` are how many times it was told of that, and has said so. While it is `silent` about some
-    that only its own slowness caused, it gets nothing.
+    `confirms`: the consumer tells what it starts, and when it has taken in that leases were taken
+    back; `told` and `heard` are how many times it was told of that, and has said so. While it is
+    `silent` about some that its own slowness caused, it gets nothing.
     """
 
     handle: Handle

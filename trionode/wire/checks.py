@@ -162,6 +162,11 @@ def _push(frame: frames.Push) -> None:
     _details_within(frame.details, count)
 
 
+def _subscribe(frame: frames.Subscribe) -> None:
+    if frame.max_attempts is not None and frame.max_attempts < 1:
+        raise ValueError("max_attempts must be at least 1")
+
+
 def _pushed(frame: frames.Pushed) -> None:
     check_sequences(frame.sequences)
 
@@ -264,6 +269,7 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.PushRefused: _push_refused,
     frames.Deliver: _deliver,
     frames.Settle: _settle,
+    frames.Subscribe: _subscribe,
     frames.Lost: _lost,
     frames.Interest: _interest,
     frames.LinkCredit: _link_credit,

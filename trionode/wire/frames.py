@@ -86,7 +86,9 @@ class ClientHello:
     """First frame of a client on a Produce or Consume stream.
 
     `producer` is the producer's 10-byte id (Produce only); `acknowledged` the sequence up to which
-    the producer knows the outcome of its pushes and will never send them again.
+    the producer knows the outcome of its pushes and will never send them again. `confirms`: this
+    consumer sends Started for what its handlers start, and Heard for each Lost; until it has done
+    so of what was taken back because it was slow, it gets nothing more.
     """
 
     protocol_min: int = PROTOCOL_MIN
@@ -95,6 +97,7 @@ class ClientHello:
     name: str = ""
     producer: bytes = b""
     acknowledged: int = 0
+    confirms: bool = False
 
 
 @attrs.frozen
@@ -160,6 +163,10 @@ class Subscribe:
     """Open subscription `subscription` (the client's number) or set its window again.
 
     At most `credit` unsettled deliveries and about `credit_bytes` of their payloads; 0 is a pause.
+    The others are None where the node's configuration is to decide: how long a delivery may take
+    (from its Started where the consumer confirms, else from its Deliver; 0: without bound),
+    after how many failures of its consumers an object is a dead letter, and the back-off before it
+    is tried again: first, and at most.
     """
 
     number: int
@@ -167,6 +174,10 @@ class Subscribe:
     types: list[str]
     credit: int
     credit_bytes: int
+    max_processing_ms: int | None = None
+    max_attempts: int | None = None
+    retry_base_ms: int | None = None
+    retry_cap_ms: int | None = None
 
 
 @attrs.frozen
@@ -241,6 +252,16 @@ class Lost:
     ids: Runs
     attempts: list[int] | None
     reason: str
+
+
+@attrs.frozen
+class Heard:
+    """How many Lost frames the consumer has taken in on this stream.
+
+    Everything that it sent before may be about leases that these took back; nothing after is.
+    """
+
+    count: int
 
 
 @attrs.frozen

@@ -28,6 +28,7 @@ Frame: TypeAlias = (
     | frames.Settle
     | frames.Answered
     | frames.Lost
+    | frames.Heard
     | frames.LinkHello
     | frames.Interest
     | frames.LinkCredit
@@ -112,6 +113,7 @@ KINDS: Mapping[int, type[Frame]] = {
     67: frames.Question,
     68: frames.Reply,
     69: frames.RepliesEnd,
+    72: frames.Heard,
 }
 
 KIND_OF: Mapping[type[Frame], int] = {frame: kind for kind, frame in KINDS.items()}
