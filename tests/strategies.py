@@ -359,7 +359,7 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     frames.ExplainRequest: st.builds(frames.ExplainRequest, texts, counts),
     frames.ExplainReply: st.builds(frames.ExplainReply, payloads),
-    frames.ForgetRequest: st.builds(frames.ForgetRequest, texts),
+    frames.ForgetRequest: st.builds(frames.ForgetRequest, texts, st.booleans()),
     frames.ForgetReply: st.builds(frames.ForgetReply, payloads),
     frames.QueryRequest: st.builds(
         frames.QueryRequest,

@@ -124,3 +124,20 @@ def linked_to_all(node, *names: str) -> None:
             await status_when(client, lambda status: linked(status) >= set(names))
 
     trio.run(wait)
+
+
+def test_a_node_that_is_gone_is_forgotten_and_one_that_is_there_is_not():
+    with (
+        node_process("n1") as one,
+        node_process("n2", "--peer", one.address) as two,
+    ):
+        linked_to_all(one, "n2")
+        at = ("--node", one.address)
+        assert "is linked: it is not gone" in failure(trionode("forget", "n2", *at))
+        two.kill()
+        done = trionode("forget", "n2", "--everywhere", *at)
+        assert (done.returncode, done.stdout) == (
+            0,
+            "node n1: 0 objects ready again, 0 numbers forgotten\n",
+        ), done.stderr
+        assert "knows no node n2" in failure(trionode("forget", "n2", *at))

@@ -37,6 +37,7 @@ _SUBCOMMANDS = {
     "explain": "Say where an object is, and why it waits.",
     "dead": "Look after dead letters: list, show, retry, discard.",
     "ping": "Check that a node answers.",
+    "forget": "Close the books on a node that is gone for good.",
     "demo": "Watch two nodes bring two objects to two clients.",
     "bench": "Measure push, deliver and ack through a node.",
     "store": "Look after a node's durable store.",

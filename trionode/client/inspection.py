@@ -257,6 +257,29 @@ class Inspection:
         reply = await self._connector.ask(frames.EXPLAIN, request, frames.ExplainReply)
         return Explanation.of(json.loads(reply.explanation))
 
+    async def forget(self, node: str, /, *, everywhere: bool = False) -> Mapping[str, Any]:
+        """Have the node close its books on another one that is gone for good.
+
+        What was in doubt with it becomes ready again, marked as possibly duplicate; numbers of
+        offers that came from it and its address are forgotten. Should it come back all the same,
+        objects may be delivered twice, and none is lost.
+
+        Args:
+            node: its id or its name.
+            everywhere: have every node do so that can be reached.
+
+        Returns:
+            What was closed, as `trionode forget --json` prints it.
+
+        Raises:
+            Refused: FAILED_PRECONDITION, it is linked, or several nodes have that name; NOT_FOUND,
+                the node does not know it.
+        """
+        request = frames.ForgetRequest(node, everywhere)
+        reply = await self._connector.ask(frames.FORGET, request, frames.ForgetReply)
+        found: Mapping[str, Any] = json.loads(reply.forgotten)
+        return found
+
     async def retry(
         self,
         type: type | str,  # noqa: A002  # see objects

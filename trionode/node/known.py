@@ -69,6 +69,10 @@ class KnownNodes:
         """What is known of an id, which may be nothing but the id."""
         return self._nodes.get(node) or KnownNode(node, "", "")
 
+    def ids(self) -> set[str]:
+        """All ids that are remembered, this node's own among them."""
+        return set(self._nodes)
+
     def word_for(self, node: str) -> str:
         """A node for people: its name, or its id where no name is known."""
         return f"node {self.get(node).name or node}"

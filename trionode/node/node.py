@@ -22,6 +22,7 @@ from trionode.node.consuming import Consuming
 from trionode.node.context import Counters, NodeContext, Phase
 from trionode.node.engine import Engine
 from trionode.node.explaining import Explaining
+from trionode.node.forgetting import Forgetting
 from trionode.node.inspecting import Inspecting
 from trionode.node.mesh import Mesh
 from trionode.node.network import Tcp
@@ -238,6 +239,7 @@ class Node:
         unary = Unary(context, self._producing, producer, self.status)
         inspecting = Inspecting(context, self._mesh.known)
         explaining = Explaining(context, self._mesh.known, self.asking, inspecting)
+        forgetting = Forgetting(context, self._mesh, self._peers, self.asking)
         routes = {
             frames.PRODUCE: Route(self._producing.serve),
             frames.CONSUME: Route(self._consuming.serve),
@@ -246,6 +248,7 @@ class Node:
             **inspecting.routes(),
             **explaining.routes(),
             **self._querying.routes(),
+            **forgetting.routes(),
         }
         self._started = trio.current_time()
         async with trio.open_nursery() as nursery:

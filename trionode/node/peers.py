@@ -96,6 +96,26 @@ class Peers:
         elif self._may_add(address):
             self._add(Target(address, told=True, node=node, lost_at=trio.current_time()))
 
+    def forget(self, node: str, address: str) -> tuple[list[str], list[str]]:
+        """Give up the addresses of a node that is gone, unless they are configured.
+
+        Returns the addresses that are dialled no more, and those that are because the configuration
+        says so.
+        """
+        own = [
+            target
+            for target in self._targets.values()
+            if target.node == node or (address and target.address == address)
+        ]
+        dropped = [target for target in own if target.told]
+        for target in dropped:
+            target.scope.cancel()
+            del self._targets[target.address]
+        return (
+            [target.address for target in dropped],
+            [target.address for target in own if not target.told],
+        )
+
     def _may_add(self, address: str) -> bool:
         """Whether to dial an address that a peer told of; peers can be wrong, and tell of many."""
         if not self._context.config.peers.discovery or address == self._context.address:

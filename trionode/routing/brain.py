@@ -163,6 +163,7 @@ class Brain:
         self._interest.link_up(link)
         self._givings.link_up(link)
         self._keys.link_up(link)
+        self._takings.link_up(link)
         self._interest.flush()
 
     def _link_down(self, event: events.LinkDown, now: float) -> None:
@@ -173,6 +174,7 @@ class Brain:
         self._interest.link_down(link)
         self._givings.link_down(link.peer, now)
         self._keys.link_down(link.peer, now)
+        self._takings.link_down(link, now)
 
     # --- custody between nodes -----------------------------------------------------------------
 
@@ -229,6 +231,7 @@ class Brain:
             "plan": self._plan_due,
             "credit": self._credit.withdraw,
             "doubt": self._doubt_due,
+            "giver": self._takings.away_due,
             "overdue": self._leases.overdue,
             "keys": self._intake.keys_due,
             "order": self._keys.due,

@@ -124,6 +124,7 @@ class RememberOffer(StoreEffect):
     incarnation: int
     sequence: int
     refused: tuple[int, ...]
+    durable: bool = True
 
 
 @attrs.frozen

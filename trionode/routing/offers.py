@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trionode.routing.context import Context
     from trionode.routing.effects import Handle
     from trionode.routing.links import Link
+    from trionode.routing.records import TakenRecord
 
 Number = tuple[int, int]
 """(incarnation, sequence) of a giver."""
@@ -214,6 +215,55 @@ class Takings:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.taken: dict[str, dict[Number, tuple[int, ...]]] = {}
+        self._away: dict[str, float] = {}
+        """Givers without a durable store that are not linked, and since when."""
+        self._looked_for: set[str] = set()
+        """Givers that a timer is set for."""
+
+    def restore(self, record: TakenRecord, now: float) -> None:
+        """Take over a number that was kept; nobody is linked yet."""
+        self.taken.setdefault(record.giver, {})[record.incarnation, record.sequence] = (
+            record.refused
+        )
+        if not record.durable:
+            self._left(record.giver, now)
+
+    def link_up(self, link: Link) -> None:
+        """A giver may ask about its offers again."""
+        self._away.pop(link.peer, None)
+
+    def link_down(self, link: Link, now: float) -> None:
+        """A giver went, maybe for good."""
+        if not link.durable and link.peer in self.taken:
+            self._left(link.peer, now)
+
+    def _left(self, giver: str, now: float) -> None:
+        """Count from now on how long a giver without a durable store stays away.
+
+        It never comes back under its id once its process has ended, and while it lives it gives its
+        offers up after `in_doubt_timeout_s` without us: whoever stays away for much longer asks no
+        more. Should one have slept for all that time, it hears "never seen" and keeps what we took:
+        a duplicate, not a loss.
+        """
+        self._away[giver] = now
+        self._look_again(giver, now + self._context.options.giver_forgotten_after_s)
+
+    def _look_again(self, giver: str, when: float) -> None:
+        if giver not in self._looked_for:
+            self._looked_for.add(giver)
+            self._context.timers.set(when, "giver", giver)
+
+    def away_due(self, giver: str, now: float) -> None:
+        """Forget the numbers of a giver that stayed away for so long, or look again later."""
+        self._looked_for.discard(giver)
+        since = self._away.get(giver)
+        if since is None:
+            return
+        due = since + self._context.options.giver_forgotten_after_s
+        if now < due:
+            self._look_again(giver, due)
+        else:
+            self.forget_giver(giver)
 
     def came(self, event: events.OfferCame, link: Link, room: int, now: float) -> int:
         """Take up to `room` objects of an offer, refuse the rest; returns how many were taken."""
@@ -225,7 +275,9 @@ class Takings:
             book[number] = tuple(range(taken, len(event.ids)))
             if taken:
                 self._take(event, taken, link.peer, now)
-            context.out.append(effects.RememberOffer(link.peer, *number, book[number]))
+            context.out.append(
+                effects.RememberOffer(link.peer, *number, book[number], link.durable)
+            )
         self._answer(link.handle, number, book[number])
         return len(event.ids) - len(book[number])
 
@@ -245,6 +297,7 @@ class Takings:
 
     def forget_giver(self, giver: str) -> None:
         """Forget every number of a node that never asks again; should it, it keeps what it has."""
+        self._away.pop(giver, None)
         self._forget(giver, list(self.taken.get(giver, ())))
 
     def _answer(self, link: Handle, number: Number, refused: tuple[int, ...] | None) -> None:

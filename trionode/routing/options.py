@@ -18,6 +18,8 @@ class RoutingOptions:
         relay_window: objects per type that a relay holds for others (R5).
         max_hops: the longest path that interest travels (R5).
         in_doubt_timeout_s: how long an offer without an answer waits for its peer's return (R8).
+        giver_forgotten_after_s: how long the numbers of offers taken from a node without a durable
+            store are kept without a link to it (R8); much longer than `in_doubt_timeout_s`.
         credit_withdraw_after_s: unspent link credit is taken back after this (R4).
         allow_volatile: a durable node may give objects to one without a durable store (R2).
         max_attempts: counted attempts after which an object is a dead letter (G5).
@@ -38,6 +40,7 @@ class RoutingOptions:
     relay_window: int = 256
     max_hops: int = 8
     in_doubt_timeout_s: float = 30.0
+    giver_forgotten_after_s: float = 3600.0
     credit_withdraw_after_s: float = 1.0
     allow_volatile: bool = False
     max_attempts: int = 8

@@ -66,12 +66,16 @@ class GivenRecord:
 
 @attrs.frozen
 class TakenRecord:
-    """A peer's offer that was answered and is not yet reported closed."""
+    """A peer's offer that was answered and is not yet reported closed.
+
+    `durable`: the giver has a durable store, and may ask about it after any time.
+    """
 
     giver: str
     incarnation: int
     sequence: int
     refused: tuple[int, ...]
+    durable: bool = True
 
 
 @attrs.frozen

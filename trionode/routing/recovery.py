@@ -47,8 +47,7 @@ class Recovery:
         if event.keys:
             self._intake.restore_keys(event.keys, now)
         for taken in event.taken:
-            number = (taken.incarnation, taken.sequence)
-            self._takings.taken.setdefault(taken.giver, {})[number] = taken.refused
+            self._takings.restore(taken, now)
         for given in sorted(event.given, key=lambda each: each.stamp):
             self._reopen(given, now)
         for name, count, size_bytes in event.damaged:

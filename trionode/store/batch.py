@@ -169,7 +169,7 @@ class Batch:
 
     def _remember_offer(self, effect: effects.RememberOffer) -> None:
         key = (effect.giver, effect.incarnation, effect.sequence)
-        self.taken[key] = TakenRecord(*key, effect.refused)
+        self.taken[key] = TakenRecord(*key, effect.refused, effect.durable)
 
     def _forget_offers(self, effect: effects.ForgetOffers) -> None:
         for number in effect.numbers:

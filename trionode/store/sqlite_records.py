@@ -207,14 +207,15 @@ def given_record(value: Any) -> GivenRecord:
 
 
 def taken_value(record: TakenRecord) -> Any:
-    """What is written of a peer's offer."""
-    return (record.giver, record.incarnation, record.sequence, record.refused)
+    """What is written of a peer's offer; that the giver is durable goes without saying."""
+    value = (record.giver, record.incarnation, record.sequence, record.refused)
+    return value if record.durable else (*value, False)
 
 
 def taken_record(value: Any) -> TakenRecord:
     """The peer's offer in a body."""
-    giver, incarnation, sequence, refused = value
-    return TakenRecord(giver, incarnation, sequence, tuple(refused))
+    giver, incarnation, sequence, refused, *durable = value
+    return TakenRecord(giver, incarnation, sequence, tuple(refused), *durable)
 
 
 def producer_value(record: ProducerRecord, stamp: int, place: int) -> Any:

@@ -181,9 +181,13 @@ class ExplainReply:
 
 @attrs.frozen
 class ForgetRequest:
-    """Close this node's books on another one, by its id or name, that is gone for good."""
+    """Close this node's books on another one, by its id or name, that is gone for good.
+
+    `everywhere`: those of every node that can be reached.
+    """
 
     node: str
+    everywhere: bool = False
 
 
 @attrs.frozen
