@@ -10,6 +10,8 @@ import trio
 from trionode.config import Config, Peers
 from trionode.errors import Refused
 from trionode.ids import format_id, object_id
+from trionode.node.views import STATES
+from trionode.routing.model import HELD_STATES
 from trionode.testing import mesh
 from trionode.testing.nodes import ONE_BEFORE
 
@@ -180,3 +182,27 @@ async def test_a_draining_node_says_that_it_leases_nothing_more(autojump_clock):
             (reply,) = gathered.replies
             assert "draining" in reply.value["held"]["waits_for"][0]
             delivery.ack()
+
+
+async def test_an_object_behind_another_of_its_ordering_key_says_which(autojump_clock):
+    async with (
+        chain(2) as nodes,
+        nodes.connect(nodes[0]) as near,
+        nodes.connect(nodes[1]) as far,
+        far.subscribe("A", credit=1) as deliveries,
+    ):
+        first = await far.push(1, type="A", ordering_key="customer 7")
+        second = await far.push(2, type="A", ordering_key="customer 7")
+        delivery = await anext(deliveries)
+        found = await near.explain(second)
+        assert found.summary == (
+            f"at node node1, blocked: behind {first} of the same ordering key 'customer 7',"
+            " leased here"
+        )
+        (view,) = [each async for each in far.objects("A", state="blocked")]
+        assert view.id == second
+        delivery.ack()
+
+
+async def test_every_state_of_custody_has_a_word_and_a_reason():
+    assert set(STATES.values()) == set(HELD_STATES)

@@ -144,3 +144,32 @@ def test_flapping_links_of_a_memory_node_set_one_timer():
         assert takings.taken
         mesh["b"].handle(events.LinkDown(handle))
     assert len(mesh["b"].brain.context.timers._heap) <= before + 1
+
+
+def test_a_key_whose_object_a_forgotten_node_had_goes_on():
+    mesh = Mesh("a", "b", in_doubt_timeout_s=10_000.0)
+    mesh.link("a", "b")
+    far = mesh["b"].consumer("A", credit=1)
+    mesh.run()
+    node = mesh["a"]
+    first, _second = node.push("A", count=2, ordering_key="k")
+    mesh.wait(2)
+    assert far.ids() == [first]
+    mesh.cut("a", "b")
+    mesh.run()
+    assert node.states() == ["BLOCKED"]
+    node.handle(events.NodeForgotten("b"))
+    assert node.states() == ["READY"]
+
+
+def test_a_retried_dead_letter_takes_its_turn_in_its_ordering_key():
+    mesh = Mesh("n")
+    node = mesh["n"]
+    first, second = node.push("A", count=2, ordering_key="k")
+    consumer = node.consumer("A", credit=2)
+    consumer.settle("reject", *consumer.take())
+    assert consumer.ids() == [second]
+    node.retry(first)
+    assert node.states() == ["BLOCKED", "LEASED"]
+    consumer.ack(*consumer.take())
+    assert consumer.ids() == [first]

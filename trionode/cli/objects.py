@@ -21,7 +21,7 @@ from trionode.cli.views import (
 if TYPE_CHECKING:
     from trionode.client.inspection import ObjectView
 
-STATES = ("ready", "delayed", "leased", "transferring", "dead")
+STATES = ("ready", "blocked", "delayed", "leased", "transferring", "dead")
 TABLE_ROWS = 200
 """Rows of one table: its columns are as wide as its widest cells, so it waits for all of them."""
 _EPILOG = """\b

@@ -29,7 +29,8 @@ class ObjectView:
     Attributes:
         id: its id.
         type: its type's name.
-        state: `ready`, `delayed`, `leased`, `transferring` or `dead`.
+        state: `ready`, `blocked` (behind another of its ordering key), `delayed`, `leased`,
+            `transferring` or `dead`.
         attempt: which attempt is next, or under way.
         age_s: seconds since its producer made it.
         state_age_s: seconds since it came into its state; None from an older node.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trionode.ids import format_id
 from trionode.routing.model import HeldObject, State
 from trionode.routing.offers import Offer
 from trionode.routing.subscriptions import Subscription
@@ -32,6 +33,7 @@ class Reasons:
         self._known = known
         self._of_state: dict[State, Callable[[HeldObject, float], Iterator[str]]] = {
             State.READY: self._ready,
+            State.BLOCKED: self._blocked,
             State.DELAYED: self._delayed,
             State.LEASED: self._leased,
             State.TRANSFERRING: self._transferring,
@@ -70,6 +72,21 @@ class Reasons:
             if link.peer not in told:
                 told.add(link.peer)
                 yield self._why_not_given(item, key, link, now, local=bool(subscriptions))
+
+    def _blocked(self, item: HeldObject, _now: float) -> Iterator[str]:
+        custody = self._context.engine.brain.context.custody
+        key = item.detail("ordering_key")
+        ahead = custody.ordering.ahead_of(item)
+        if ahead is None:
+            yield f"it is next of its ordering key {key!r}"
+            return
+        id_, peer = ahead
+        if peer is not None:
+            where = f"at {self._known.word_for(peer)}, which has not reported it settled"
+        else:
+            other = custody.objects.get(id_)
+            where = f"{other.state.name.lower()} here" if other is not None else "here"
+        yield f"behind {format_id(id_)} of the same ordering key {key!r}, {where}"
 
     def _delayed(self, item: HeldObject, now: float) -> Iterator[str]:
         yield f"delayed for another {_seconds(item.detail('due', now) - now)}"

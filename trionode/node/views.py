@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STATES = {
     "ready": State.READY,
+    "blocked": State.BLOCKED,
     "delayed": State.DELAYED,
     "leased": State.LEASED,
     "transferring": State.TRANSFERRING,

@@ -220,6 +220,7 @@ class Brain:
             "a node that is linked is not gone"
         )
         self._takings.forget_giver(event.node)
+        self._context.custody.ordering.give_up(event.node, 0.0, now)
         self._match_all(self._givings.give_up(event.node, now))
 
     # --- time ----------------------------------------------------------------------------------
