@@ -11,6 +11,9 @@ from trionode.testing import mesh
 from trionode.testing.nodes import ONE_BEFORE
 from trionode.wire import frames
 
+each_store = pytest.mark.usefixtures("each_store")
+"""For all but what is about a node that keeps nothing."""
+
 STATES = ("ready", "delayed", "leased", "transferring", "dead")
 
 
@@ -22,6 +25,7 @@ def is_empty(status) -> bool:
     return held(status) == 0
 
 
+@each_store
 @pytest.mark.parametrize("pushes_first", [True, False])
 async def test_each_of_two_clients_gets_the_other_ones_object(pushes_first, autojump_clock):
     async with (
@@ -49,6 +53,7 @@ async def test_each_of_two_clients_gets_the_other_ones_object(pushes_first, auto
         assert first["types"]["A"]["transferred"] == second["types"]["A"]["received"] == 1
 
 
+@each_store
 async def test_a_chain_moves_an_object_from_one_end_to_the_other(autojump_clock):
     alone = Config(peers=Peers(discovery=False))
     async with (
@@ -67,6 +72,7 @@ async def test_a_chain_moves_an_object_from_one_end_to_the_other(autojump_clock)
         assert nodes[1].status()["types"]["A"]["received"] == 1
 
 
+@each_store
 async def test_a_late_subscriber_gets_the_backlog_in_order(autojump_clock):
     payloads = [b"%d" % number for number in range(500)]
     async with mesh(2) as nodes, frame_client(nodes[0]) as one, frame_client(nodes[1]) as two:
@@ -79,6 +85,7 @@ async def test_a_late_subscriber_gets_the_backlog_in_order(autojump_clock):
         assert got == payloads
 
 
+@each_store
 async def test_the_leases_of_a_consumer_whose_socket_closes_return_at_once(autojump_clock):
     async with mesh(1) as nodes, frame_client(nodes[0]) as one:
         await one.push("A", b"x")
@@ -95,6 +102,7 @@ async def test_the_leases_of_a_consumer_whose_socket_closes_return_at_once(autoj
         assert (await other.hear(frames.Deliver)).payloads == [b"x"]
 
 
+@each_store
 async def test_a_push_that_comes_again_after_a_reconnect_is_recognised(autojump_clock):
     async with mesh(1) as nodes:
         for _ in range(2):
@@ -111,6 +119,7 @@ async def test_a_drained_memory_node_hands_its_objects_to_a_peer(autojump_clock)
         assert nodes[1].status()["types"]["A"]["ready"] == 2
 
 
+@each_store
 async def test_a_node_that_drains_tells_its_clients_where_else_to_go(autojump_clock):
     async with mesh(2) as nodes, frame_client(nodes[0]) as client:
         consumer = await client.consumer()

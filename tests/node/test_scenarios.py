@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from tests.support.wires import frame_client
 from trionode.testing.nodes import linked_peers, mesh
 from trionode.wire import frames
+
+each_store = pytest.mark.usefixtures("each_store")
+"""For all but what is about a node that keeps nothing."""
 
 STATES = ("ready", "delayed", "leased", "transferring", "dead")
 
@@ -20,6 +24,7 @@ def routes(node) -> set[str]:
     return set(node.node.context.engine.brain.interest.routes)
 
 
+@each_store
 async def test_unsubscribing_and_subscribing_in_waves_ends_with_the_truth(autojump_clock):
     types = [f"t{number}" for number in range(100)]
     async with mesh(2) as nodes, frame_client(nodes[0]) as client:
@@ -35,6 +40,7 @@ async def test_unsubscribing_and_subscribing_in_waves_ends_with_the_truth(autoju
         assert routes(nodes[1]) == live
 
 
+@each_store
 async def test_a_link_that_returns_forgets_the_interest_that_went_while_it_was_down(
     autojump_clock,
 ):
@@ -52,6 +58,7 @@ async def test_a_link_that_returns_forgets_the_interest_that_went_while_it_was_d
         await nodes[0].until(lambda _: routes(nodes[0]) == {"stays"})
 
 
+@each_store
 async def test_nothing_is_sent_to_the_ghost_of_a_node_that_died(autojump_clock):
     async with mesh(2) as nodes, nodes.connect(nodes[0]) as producer:
         async with nodes.connect(nodes[1]) as client, client.subscribe("A"):
@@ -80,6 +87,7 @@ async def test_a_drain_finds_another_peer_when_the_first_dies_half_way(autojump_
         assert 2000 - died <= held(nodes[2].status()) <= 2000
 
 
+@each_store
 async def test_a_late_ack_is_refused_and_the_second_attempt_stays_valid(autojump_clock):
     async with mesh(1) as nodes, frame_client(nodes[0]) as client:
         await client.push("A", b"x")
@@ -98,6 +106,7 @@ async def test_a_late_ack_is_refused_and_the_second_attempt_stays_valid(autojump
         assert held(nodes[0].status()) == 0
 
 
+@each_store
 async def test_a_thousand_leases_return_the_moment_their_consumer_is_gone(autojump_clock):
     async with mesh(1) as nodes:
         async with nodes.connect() as producer, producer.pusher(type="A") as pusher:
@@ -116,6 +125,7 @@ async def test_a_thousand_leases_return_the_moment_their_consumer_is_gone(autoju
         assert {item.attempt for item in objects.values()} == {2}
 
 
+@each_store
 async def test_a_consumer_that_settles_nothing_does_not_hold_the_others_up(autojump_clock):
     async with mesh(1) as nodes, frame_client(nodes[0]) as client:
         stalled = await client.consumer()
@@ -133,6 +143,7 @@ async def test_a_consumer_that_settles_nothing_does_not_hold_the_others_up(autoj
         assert held(nodes[0].status()) <= 10
 
 
+@each_store
 async def test_the_ack_that_overtakes_the_hand_over_leaves_both_nodes_empty(autojump_clock):
     async with (
         mesh(2) as nodes,

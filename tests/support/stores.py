@@ -33,6 +33,12 @@ QUICK_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where many fsyncs cost nothing: what is tested there does not depend on them."""
 
 
+class InlineSqliteStore(SqliteStore):
+    """Writes within the turn of the event loop, so that a clock that jumps waits for it."""
+
+    blocks = False
+
+
 def random_bytes(count: int) -> bytes:
     """A node id that is the same each time."""
     return bytes(range(count))

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 FAREWELL_S = 5.0
 """How long connections may take to end once everything is settled or handed over."""
+PROGRESS_S = 2.0
+"""How often a long recovery says how far it is."""
 REPORT_S = 60.0
 """How often the reporter writes a line of figures, at level debug."""
 
@@ -175,9 +177,13 @@ class Node:
         )
         counters = Counters()
         parts = store.recover(self._unix_time() - trio.current_time())
+        said = trio.current_time()
         while (part := await self._next_part(parts)) is not None:
             brain.handle(part, trio.current_time())
             await trio.lowlevel.checkpoint()
+            if trio.current_time() - said >= PROGRESS_S:
+                said = trio.current_time()
+                self._log.info("recovering", objects=len(brain.context.custody.objects))
         self._account_for_damage(brain)
         if brain.context.custody.objects:
             self._log.info("objects recovered", count=len(brain.context.custody.objects))

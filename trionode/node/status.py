@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trionode.node.context import Phase
 from trionode.routing.custody import FLOWS_IN, FLOWS_OUT, TypeTable
 from trionode.routing.model import State
 from trionode.routing.patterns import is_pattern
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trionode.routing.subscriptions import Subscription
     from trionode.store import Store
 
+NOT_SERVING = "not_serving"
 FORMAT = 1
 """Of the document; a new number when a key changes its meaning."""
 
@@ -47,7 +49,7 @@ def status_of(
         "name": context.name,
         "id": context.identity.node,
         "incarnation": context.identity.incarnation,
-        "state": context.phase.value,
+        "state": _state(context),
         "uptime_s": round(now - started, 3),
         "store": {
             "kind": kept.kind,
@@ -69,6 +71,13 @@ def status_of(
             "faults": context.counters.faults,
         },
     }
+
+
+def _state(context: NodeContext) -> str:
+    """Where the node is in its life; `not_serving` while its store fails and it takes nothing."""
+    if context.phase is Phase.RUNNING and context.engine.store_failure:
+        return NOT_SERVING
+    return context.phase.value
 
 
 def _type_status(context: NodeContext, table: TypeTable, now: float) -> dict[str, Any]:
