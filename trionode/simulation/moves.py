@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trionode.routing import effects, events
-from trionode.routing.patterns import matches
+from trionode.routing.model import State
+from trionode.routing.patterns import is_pattern, matches
 from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Moves:
             elif type(effect) is effects.Forget:
                 for id_ in effect.ids:
                     node.journeys.pop(id_, None)
+            elif type(effect) is effects.SendBacklog:
+                self._check_hint(host, node, effect)
             elif type(effect) is effects.UnmarkOffered and type(event) is events.Tick:
                 self._gave_up(host, node, effect.peer, now)
 
@@ -218,6 +221,23 @@ class Moves:
         account.offered_bytes += sum(len(item.payload) for item in effect.objects)
         if account.epoch != effect.epoch or account.offered > account.limit:
             raise InvariantBroken("I3", "offered beyond credit", first.id)
+
+    @staticmethod
+    def _check_hint(host: Host, node: _Node, effect: effects.SendBacklog) -> None:
+        """R4: what a node says waits for a peer is here; hints of others are not passed on."""
+        assert host.brain is not None
+        for key, epoch, wanted in effect.wishes:
+            peer = node.links.get(effect.link)
+            account = peer.accounts.get(key) if peer is not None else None
+            if account is None or account.epoch != epoch:
+                raise InvariantBroken("R4", f"told of a backlog of {key} that nobody asked for")
+            tables = host.brain.context.custody.tables
+            ready = sum(
+                [each.counts[State.READY] for each in tables.values() if wants(key, each.name)]
+            )
+            if wanted > account.offered + ready and not is_pattern(key):
+                text = f"told {wanted} of {key}: {account.offered} offered, {ready} are ready"
+                raise InvariantBroken("R4", text)
 
     def _check_return(
         self, host: Host, node: _Node, peer: Peer, item: HeldObject, now: float
