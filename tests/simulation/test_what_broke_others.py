@@ -354,11 +354,11 @@ def test_delays_deadlines_and_attempts_survive_a_restart():
     scene = Scene(1, faults=("crashes",))
     producer = scene.producer(0)
     scene.pass_(0.1)
-    producer.times = (("deadline", scene.scheduler.time + 8.0),)
+    producer.says = {"deadline": scene.scheduler.time + 8.0}
     scene.push(producer, 1)
-    producer.times = (("due", scene.scheduler.time + 6.0),)
+    producer.says = {"due": scene.scheduler.time + 6.0}
     scene.push(producer, 1)
-    producer.times = ()
+    producer.says = {}
     scene.push(producer, 1)
     scene.pass_(0.5)
     ear = Ear(scene, scene.nodes[0])

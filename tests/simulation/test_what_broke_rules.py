@@ -45,7 +45,7 @@ def test_one_poisonous_object_among_64_kills_itself_alone(consumers):
         consumer = SideBySide(
             scene, scene.generator.fork(number), scene.nodes[0], ("t.0",), 64, HABITS[0]
         )
-        consumer.poison = producer._payload(50)
+        consumer.poison = producer.payload(50)
         consumer.credit_bytes = 1 << 20
         scene.consumers.append(consumer)
         consumer.connect()

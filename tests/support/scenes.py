@@ -61,12 +61,12 @@ class Steady(Consumer):
 
 
 class Plain(Producer):
-    """Pushes objects whose `times` the test says: due, deadline."""
+    """Pushes objects whose rare properties the test says: `due` and `deadline`, simulated times."""
 
-    times: tuple[tuple[str, float], ...] = ()
+    says: dict[str, Any] = {}
 
-    def _times(self) -> tuple[tuple[str, float], ...]:
-        return self.times
+    def rare(self) -> dict[str, Any]:
+        return self.says
 
 
 class Ear:

@@ -105,9 +105,10 @@ class Interest:
             and len(path) <= self._context.options.max_hops
         )
         if not usable:
-            self._drop(key, link.handle)
+            # First what is gone by name: who is told next must hear that name as well.
             if not path and update.version:
                 self._purge(key, update.origin, update.incarnation, update.version)
+            self._drop(key, link.handle)
             return
         self._purge(key, path[-1], update.incarnation - 1, VERSIONS_END)
         if key not in self.routes:

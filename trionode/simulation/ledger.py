@@ -147,11 +147,13 @@ class Ledger:
 
     # --- producers -----------------------------------------------------------------------------
 
-    def attempted(self, id_: int, type_: str, payload: bytes, times: dict[str, float]) -> None:
-        """A producer sends an object for the first time; `due` and `deadline` as simulated time."""
-        fate = self.fates[id_] = Fate(type_, [payload], self.times.time, timed=bool(times))
-        fate.not_before = times.get("due", 0.0)
-        fate.deadline = times.get("deadline")
+    def attempted(self, id_: int, type_: str, payload: bytes, rare: dict[str, Any]) -> None:
+        """A producer sends an object for the first time, with rare properties; times simulated."""
+        fate = self.fates[id_] = Fate(type_, [payload], self.times.time)
+        if rare:
+            fate.not_before = rare.get("due", 0.0)
+            fate.deadline = rare.get("deadline")
+            fate.timed = "due" in rare or "deadline" in rare
 
     def acknowledged(self, ids: Iterable[int]) -> None:
         """A node has told the producer that custody of these is taken."""

@@ -19,6 +19,8 @@ WINDOW = 256
 AGAIN_S = 0.5
 """How long a producer waits before it connects again."""
 LARGE_BYTES = 1000
+TIMES = ("due", "deadline")
+"""Properties that are points in time; a push carries what remains until then (R7)."""
 SHAPE = Shape("json", "")
 
 
@@ -37,8 +39,10 @@ class Producer:
         self.type = world.types[number % len(world.types)]
         self.node = node
         self.stream = 0
-        self.open: dict[int, tuple[bytes, tuple[tuple[str, float], ...]]] = {}
-        """Sequence -> payload and times of what is not acknowledged."""
+        self.open: dict[int, None] = {}
+        """Sequences of what is not acknowledged, in their order."""
+        self._rare: dict[int, dict[str, Any]] = {}
+        """Sequence -> rare properties that were pushed with it; times are simulated ones."""
         self._next = 1
         self._first_at: dict[int, str] = {}
         self._streams = 0
@@ -53,25 +57,26 @@ class Producer:
         first, world = self._next, self._world
         self._next += count
         for sequence in range(first, first + count):
-            times = self._times()
-            payload = self._payload(sequence)
-            self.open[sequence] = (payload, times)
+            rare = self.rare()
+            if rare:
+                self._rare[sequence] = rare
+            self.open[sequence] = None
             world.invariants.ledger.attempted(
-                object_id(self.id, sequence), self.type, payload, dict(times)
+                object_id(self.id, sequence), self.type, self.payload(sequence), rare
             )
         if self.stream:
             self._send(first, count)
         return count
 
-    def _times(self) -> tuple[tuple[str, float], ...]:
-        """Now and then an object that must wait, or that expires; as points in simulated time."""
+    def rare(self) -> dict[str, Any]:
+        """Now and then an object that must wait, or that expires: its properties."""
         draw = self._generator.below(64)
         now = self._world.scheduler.time
         if draw == 0:
-            return (("due", now + self._generator.between(0.1, 5.0)),)
+            return {"due": now + self._generator.between(0.1, 5.0)}
         if draw == 1:
-            return (("deadline", now + self._generator.between(0.5, 30.0)),)
-        return ()
+            return {"deadline": now + self._generator.between(0.5, 30.0)}
+        return {}
 
     def _send(self, first: int, count: int) -> None:
         floor = min(self.open, default=self._next) - 1
@@ -85,21 +90,19 @@ class Producer:
         if stream not in node.streams or node.draining:
             return
         now, time = node.now(), self._world.scheduler.time
-        payloads = []
+        payloads = [self.payload(first + index) for index in range(count)]
         details: dict[int, dict[str, Any]] = {}
         for index in range(count):
-            payload, times = self._sent(first + index)
-            payloads.append(payload)
-            if times:
-                details[index] = {name: now + max(0.0, at - time) for name, at in times}
+            rare = self._rare.get(first + index)
+            if rare is not None:
+                details[index] = {
+                    name: now + max(0.0, value - time) if name in TIMES else value
+                    for name, value in rare.items()
+                }
             self._note_node(first + index, node)
         node.turn(events.Pushed(stream, self.id, first, self.type, SHAPE, payloads, floor, details))
 
-    def _sent(self, sequence: int) -> tuple[bytes, tuple[tuple[str, float], ...]]:
-        """What was sent under a number, also if it was acknowledged since on another stream."""
-        return self.open.get(sequence) or (self._payload(sequence), ())
-
-    def _payload(self, sequence: int) -> bytes:
+    def payload(self, sequence: int) -> bytes:
         """One of its own under each number; one in sixteen is large."""
         payload = b"%d-%d" % (self.id & 0xFFFF, sequence)
         return payload.ljust(LARGE_BYTES, b".") if sequence % 16 == 3 else payload
