@@ -163,7 +163,31 @@ def settles(draw: st.DrawFn) -> frames.Settle:
         payloads=draw(column(count, payloads)) if action == "replace" else [],
         encoding=draw(encodings),
         fingerprint=draw(fingerprints),
+        emitted=draw(emissions(count)) if action == "ack" and count else [],
+        acknowledged=draw(counts),
+        definitions=draw(definitions),
     )
+
+
+@st.composite
+def emissions(draw: st.DrawFn, parents: int) -> list[frames.Emission]:
+    """Results of the leases of one settle, in ascending sequences."""
+    made, first = [], draw(st.integers(1, 1 << 40))
+    for _ in range(draw(st.integers(0, 3))):
+        batch = draw(st.lists(payloads, max_size=3))
+        made.append(
+            frames.Emission(
+                draw(st.integers(0, parents - 1)),
+                draw(names),
+                first,
+                batch,
+                draw(encodings),
+                draw(fingerprints),
+                draw(details(len(batch))),
+            )
+        )
+        first += len(batch) + draw(st.integers(0, 2))
+    return made
 
 
 @st.composite
@@ -312,6 +336,8 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         error=texts,
     ),
     frames.RepliesEnd: st.builds(frames.RepliesEnd, searches),
+    frames.KeysSettled: st.builds(frames.KeysSettled, runs),
+    frames.AskKeys: st.builds(frames.AskKeys, runs),
     frames.PushRequest: st.builds(
         frames.PushRequest,
         names,

@@ -9,7 +9,8 @@ from tests.support.wires import frame_client
 from trionode.config import Config, Limits
 from trionode.errors import Refused, Status
 from trionode.ids import object_id, to_runs
-from trionode.node.consuming import SETTLE_MAX, TYPES_MAX
+from trionode.node.consuming import TYPES_MAX
+from trionode.node.settles import SETTLE_MAX
 from trionode.testing import mesh
 from trionode.wire import frames
 

@@ -62,9 +62,11 @@ class FrameClient:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    async def consumer(self) -> FrameCall:
+    async def consumer(self, producer: int = 0) -> FrameCall:
+        """A consumer's call; `producer`: the id under which it emits results."""
         call = FrameCall(await self.connection.open(frames.CONSUME))
-        call.say(frames.ClientHello())
+        emitter = producer.to_bytes(10, "big") if producer else b""
+        call.say(frames.ClientHello(producer=emitter))
         await call.hear(frames.NodeHello)
         return call
 

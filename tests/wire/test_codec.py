@@ -59,11 +59,19 @@ def refused(frame: type, **fields: Any) -> str:
     return str(error)
 
 
+def settle_with(*emitted: frames.Emission, action: str = "ack") -> frames.Settle:
+    return frames.Settle(1, action, [(object_id(7, 1), 1)], emitted=list(emitted))
+
+
+PARTS = {Definition, frames.Emission}
+"""What stands in frames and is none."""
+
+
 def test_every_frame_class_has_a_kind_and_a_strategy():
     classes = {
         value
         for value in vars(frames).values()
-        if isinstance(value, type) and attrs.has(value) and value is not Definition
+        if isinstance(value, type) and attrs.has(value) and value not in PARTS
     }
     assert classes == set(KIND_OF) == set(EACH)
 
@@ -115,6 +123,8 @@ def test_kinds_are_what_was_published():
         68: "Reply",
         69: "RepliesEnd",
         72: "Heard",
+        80: "KeysSettled",
+        81: "AskKeys",
     }
 
 
@@ -288,6 +298,13 @@ def test_a_run_may_name_as_many_ids_as_a_frame_may():
         (frames.Settle(1, "replace", [(object_id(7, 1), 2)], payloads=[b""]), {}),
         (frames.Settle(1, "ack", [(object_id(7, 1), 2)], attempts=[1]), {}),
         (frames.Settle(1, "forget", []), {}),
+        (settle_with(frames.Emission(1, "A", 1, [b""])), {}),
+        (settle_with(frames.Emission(0, "A", 0, [b""])), {}),
+        (settle_with(frames.Emission(0, "A", SEQUENCE_MASK, [b"", b""])), {}),
+        (settle_with(frames.Emission(0, "A", 1, [b""], details={1: {}})), {}),
+        (settle_with(*[frames.Emission(0, "A", 1, [b""])] * 2), {}),
+        (settle_with(frames.Emission(0, "A", 1, [b""]), action="nack"), {}),
+        (frames.Pushed([(1, 1)], [(1, b"short")]), {}),
         (frames.Lost([(object_id(7, 1), 2)], [1], ""), {}),
         (frames.Offer(1, "A", 1, "A", [(object_id(7, 1), 1)], [b""], []), {}),
         (frames.Offer(1, "A", 1, "A", [(object_id(7, 1), 1)], [], [1]), {}),

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
-from trionode.ids import from_runs
+from trionode.errors import ConnectionLost, Refused, Status
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
-from trionode.node.producing import too_large
+from trionode.node.settles import Settles
 from trionode.routing import effects, events
 from trionode.schema.definition import check_key
 from trionode.wire import frames
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from trionode.ids import ObjectId
     from trionode.net.call import Call
     from trionode.node.context import NodeContext
     from trionode.wire.kinds import Frame
@@ -28,16 +26,18 @@ CREDIT_MAX = 1_000_000
 """A window beyond this is a mistake, and its deliveries would not fit a stream."""
 TYPES_MAX = 10_000
 """Types that the subscriptions of one stream may name in all: every peer is told of each."""
-SETTLE_MAX = 10_000
-"""Leases that one settle may name when its stream has fewer: the answer names each refused."""
 
 
 @attrs.define(eq=False)
 class ConsumerStream:
-    """One consumer's stream; `subscriptions` are the types of each."""
+    """One consumer's stream; `subscriptions` are the types of each.
+
+    `producer` is the id under which it emits results; 0: it does not.
+    """
 
     wire: Wire
     handle: int
+    producer: int = 0
     subscriptions: dict[int, tuple[str, ...]] = attrs.field(factory=dict)
     types: int = 0
     """How many types the subscriptions name in all."""
@@ -50,6 +50,7 @@ class Consuming:
         self._context = context
         self._clock = clock
         self._streams: dict[int, ConsumerStream] = {}
+        self._settles = Settles(context, clock)
         # A window of bytes must fit what may wait unsent, with its largest object and more.
         self._bytes_max = context.config.http2.max_unsent_bytes // 2
         self._handlers: dict[type, Callable[[ConsumerStream, Any], None]] = {
@@ -77,7 +78,8 @@ class Consuming:
         hello = await wire.first(frames.ClientHello)
         check_protocol(hello.protocol_min, hello.protocol_max, "this client", hello.version)
         context.check_serving()
-        stream = ConsumerStream(wire, context.mint_handle())
+        producer = int.from_bytes(hello.producer, "big")
+        stream = ConsumerStream(wire, context.mint_handle(), producer)
         self._streams[stream.handle] = stream
         label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
         context.engine.handle(events.ConsumerCame(stream.handle, label, hello.confirms))
@@ -139,49 +141,12 @@ class Consuming:
         self._context.engine.handle(events.Heard(stream.handle, frame.count))
 
     def _settle(self, stream: ConsumerStream, frame: frames.Settle) -> None:
-        self._check_count(stream, frame)
-        ids = from_runs(frame.ids)
-        if frame.action == "replace":
-            refusal = self._check_content(frame, ids)
-            if refusal is not None:
-                stream.wire.send(_refusal(frame.number, refusal))
-                return
-        self._context.engine.handle(convert.settled(frame, stream.handle, ids))
-
-    def _check_count(self, stream: ConsumerStream, frame: frames.Settle) -> None:
-        """Let nobody have a million refusals made by twenty bytes.
-
-        Raises:
-            ProtocolError: the settle names more leases than the consumer can have.
-        """
-        count = sum([count for _, count in frame.ids])
-        if count <= SETTLE_MAX:
-            return
-        streams = self._context.engine.brain.context.subscriptions.streams
-        held = sum([len(each.leases) for each in streams[stream.handle].subscriptions.values()])
-        if count > held:
-            raise ProtocolError(
-                f"a settle of {count} leases by a consumer that has {held}",
-                grpc_status=Status.INVALID_ARGUMENT,
-            )
-
-    def _check_content(self, frame: frames.Settle, ids: list[ObjectId]) -> Refused | None:
-        """New content is held to the type as a push is."""
-        limit_bytes = self._context.config.limits.max_object_bytes
-        objects = self._context.engine.brain.context.custody.objects
-        for id_, payload in zip(ids, frame.payloads, strict=True):
-            item = objects.get(id_)
-            if item is None:
-                continue  # its lease is refused, whatever the content
-            if len(payload) > limit_bytes:
-                return too_large(len(payload), limit_bytes)
-            try:
-                self._context.types.check(
-                    item.table.name, payload, frame.encoding, frame.fingerprint
-                )
-            except Refused as refusal:
-                return refusal
-        return None
+        try:
+            event = self._settles.event_of(frame, stream.handle, stream.producer)
+        except Refused as refusal:
+            stream.wire.send(_refusal(frame.number, refusal))
+        else:
+            self._context.engine.handle(event)
 
     # --- effects ----------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from trionode.wire import frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from trionode.ids import ObjectId
     from trionode.routing.model import HeldObject
     from trionode.schema.definition import Definition
 
@@ -75,17 +74,18 @@ def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details
         if name in without:
             continue
         if name in _TIMES_BACK:
-            heard[_TIMES_BACK[name]] = now + _seconds(value)
+            heard[_TIMES_BACK[name]] = now + seconds(value)
         elif name in _COUNTS:
             heard[name] = min(value, COUNT_MAX) if type(value) is int and value >= 0 else 1
         elif name == "history":
-            heard[name] = read_entries(value, lambda age_ms: now - _seconds(age_ms))
+            heard[name] = read_entries(value, lambda age_ms: now - seconds(age_ms))
         else:
             heard[name] = tuple(value) if name == "path" else value
     return heard
 
 
-def _seconds(duration_ms: int) -> float:
+def seconds(duration_ms: int) -> float:
+    """A duration of the wire, cut where it is longer than any clock can be told."""
     return min(duration_ms, DURATION_MAX_MS) / MS_PER_S
 
 
@@ -107,9 +107,10 @@ def _column(
     return column
 
 
-def _heard(
+def properties_heard(
     column: Mapping[int, Details], now: float, without: frozenset[str] = frozenset()
 ) -> dict[int, Details]:
+    """A column of properties as they are kept, but for those that are not to be believed."""
     return {
         index: heard
         for index, details in column.items()
@@ -133,7 +134,7 @@ def pushed(
     details = frame.details
     if details:
         inside = {i - start: each for i, each in details.items() if start <= i < end}
-        details = _heard(inside, now, NODES_DETAILS)
+        details = properties_heard(inside, now, NODES_DETAILS)
     whole = start == 0 and end == len(frame.payloads)
     return events.Pushed(
         stream,
@@ -193,22 +194,7 @@ def subscribed(
 
 
 def _wish_s(duration_ms: int | None) -> float | None:
-    return None if duration_ms is None else _seconds(duration_ms)
-
-
-def settled(frame: frames.Settle, stream: int, ids: list[ObjectId]) -> events.Settled:
-    """The event of a Settle of these ids."""
-    return events.Settled(
-        stream,
-        frame.number,
-        frame.action,
-        ids,  # type: ignore[arg-type]  # an ObjectId is an int, but lists are invariant
-        frame.attempts,
-        None if frame.delay_ms is None else _seconds(frame.delay_ms),
-        frame.reason,
-        frame.payloads,
-        Shape(frame.encoding, frame.fingerprint) if frame.action == "replace" else None,
-    )
+    return None if duration_ms is None else seconds(duration_ms)
 
 
 def answered(effect: effects.AnswerSettle) -> frames.Answered:
@@ -339,9 +325,9 @@ def offer_came(frame: frames.Offer, link: int, now: float) -> events.OfferCame:
         Shape(frame.encoding, frame.fingerprint),
         from_runs(frame.ids),  # type: ignore[arg-type]  # see settled
         frame.payloads,
-        [_seconds(age_ms) for age_ms in frame.ages_ms],
+        [seconds(age_ms) for age_ms in frame.ages_ms],
         frame.attempts,
-        _heard(frame.details, now),
+        properties_heard(frame.details, now),
         frame.draining,
     )
 

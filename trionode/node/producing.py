@@ -13,8 +13,9 @@ import trio
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
 from trionode.ids import OBJECT_ID_BYTES, PRODUCER_BYTES
-from trionode.node import convert, properties
+from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
+from trionode.node.judging import first_bad
 from trionode.node.room import Room
 from trionode.routing import effects
 from trionode.routing.weights import OBJECT_OVERHEAD_BYTES, weight_of
@@ -158,7 +159,7 @@ class Producing:
         while start < count:
             end = min(start + step, count)
             part = payloads if end - start == count else payloads[start:end]
-            found = self._first_bad(frame, start, part)
+            found = first_bad(self._context, frame, start, part)
             if found is None:
                 yield start, end, None
                 start, step = end, step * 2
@@ -168,23 +169,6 @@ class Producing:
                 yield start, start + index, None
             yield start + index, start + index + 1, refusal
             start, step = start + index + 1, 1
-
-    def _first_bad(
-        self, frame: frames.Push, start: int, payloads: list[bytes]
-    ) -> tuple[int, Refused] | None:
-        """The first of `payloads`, which begin at `start` of a push, that cannot be taken."""
-        found = self._context.types.check_many(
-            frame.type, payloads, frame.encoding, frame.fingerprint
-        )
-        limit_bytes = self._context.config.limits.max_object_bytes
-        if max(map(len, payloads)) > limit_bytes:
-            index = next(i for i, payload in enumerate(payloads) if len(payload) > limit_bytes)
-            found = _earlier(found, index, too_large(len(payloads[index]), limit_bytes))
-        if frame.details:
-            bad = properties.first_bad(frame.details, start, len(payloads))
-            if bad is not None:
-                found = _earlier(found, *bad)
-        return found
 
     # --- room -------------------------------------------------------------------------------------
 
@@ -242,18 +226,3 @@ class Producing:
         """Take nothing more: end each stream once what it brought is acknowledged."""
         for stream in self._streams.values():
             stream.reading.cancel()
-
-
-def too_large(size_bytes: int, limit_bytes: int) -> Refused:
-    """Why an object is not taken."""
-    return Refused(
-        Status.INVALID_ARGUMENT,
-        f"an object of {size_bytes} bytes; this node takes at most {limit_bytes}",
-        "keep large content elsewhere and push a reference, or raise limits.max_object_bytes",
-    )
-
-
-def _earlier(
-    found: tuple[int, Refused] | None, index: int, refusal: Refused
-) -> tuple[int, Refused]:
-    return found if found is not None and found[0] <= index else (index, refusal)

@@ -56,6 +56,7 @@ class Brain:
         self._leases = Leases(context, self._residency, failures)
         self._consumers = Consumers(context, self._leases, failures)
         self._intake = Intake(context, self._leases)
+        self._leases.take_results = self._intake.emitted
         self._interest = Interest(context)
         self._credit = Credit(context, self._interest)
         self._givings = Givings(context)

@@ -121,6 +121,8 @@ class Settled:
     """A consumer settles leases. `action`: ack, nack, reject, return, replace.
 
     `attempts` None: all 1. `delay_s` None: the node's back-off. `payloads` and `shape`: replace.
+    `emitted`: results of an ack, as (index of the parent in `ids`, the push of its children); those
+    of one parent are taken with its ack or not at all.
     """
 
     stream: Handle
@@ -132,6 +134,7 @@ class Settled:
     reason: str = ""
     payloads: list[bytes] = attrs.field(factory=list)
     shape: Shape | None = None
+    emitted: list[tuple[int, Pushed]] = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.ids import SEQUENCE_BITS
+import attrs
+
+from trionode.ids import SEQUENCE_BITS, format_id
 from trionode.routing import effects
 from trionode.routing.keys import FORGET_MANY, Keys, digest_of
 from trionode.routing.model import HeldObject, State
@@ -34,6 +36,26 @@ class Intake:
 
     def pushed(self, event: events.Pushed, now: float) -> None:
         """Take custody of what is new and acknowledge all of it once the store has it."""
+        self._accept(event, now)
+        others = self._others(event, now) if event.details else []
+        run = (event.first, len(event.payloads))
+        self._context.out.append(
+            effects.AcknowledgePush(event.stream, [run], others, after_commit=True)
+        )
+
+    def emitted(self, event: events.Settled, settled: list[int], now: float) -> None:
+        """Take custody of the results of those acks that were valid, by their indexes.
+
+        It is the step in which the parents leave: one commit has both, or neither. Never refused
+        for space (G7).
+        """
+        valid = set(settled)
+        for index, pushed in event.emitted:
+            if index in valid:
+                self._accept(_children(pushed, event.ids[index]), now)
+
+    def _accept(self, event: events.Pushed, now: float) -> None:
+        """Take custody of what is new of a push."""
         context = self._context
         book, forgotten = self.producers.book(event.producer)
         if forgotten is not None:
@@ -45,10 +67,6 @@ class Intake:
         if fresh:
             self._take(event, book, fresh, now)
             context.out.append(effects.RememberProducer(event.producer, fresh, floor))
-        others = self._others(event, now) if event.details else []
-        context.out.append(
-            effects.AcknowledgePush(event.stream, [(event.first, count)], others, after_commit=True)
-        )
 
     def _take(
         self, event: events.Pushed, book: AcceptedSequences, fresh: list[Run], now: float
@@ -154,3 +172,13 @@ class Intake:
                 if rare.get("due", now) > now:
                     item.state = State.DELAYED
         return objects
+
+
+def _children(pushed: events.Pushed, parent: int) -> events.Pushed:
+    """The push of an object's results, each of which names it."""
+    family = {"parent": format_id(parent)}
+    details = {
+        index: {**own, **family} if (own := pushed.details.get(index)) else family
+        for index in range(len(pushed.payloads))
+    }
+    return attrs.evolve(pushed, details=details)

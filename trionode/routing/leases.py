@@ -13,7 +13,7 @@ from trionode.routing.model import HeldObject, Shape, State, Step
 from trionode.routing.overdue import counts, overdue, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from trionode.routing import events
     from trionode.routing.context import Context
@@ -36,6 +36,8 @@ class Leases:
         self._context = context
         self._failures = failures
         self._residency = residency
+        self.take_results: Callable[[events.Settled, list[int], float], None] = _none_taken
+        """Takes custody of what comes with the acks at these indexes; the brain says who does."""
         self._actions = {
             "ack": self._ack,
             "nack": self._nack,
@@ -126,10 +128,12 @@ class Leases:
                 refused.append((id_, attempt, reason))
         subscriptions = self.release(valid)
         self._actions[event.action](event, valid, indexes, now)
+        if event.emitted:
+            self.take_results(event, indexes, now)
+        # Who is told that an ack was done relies on nothing new; all else is to be in the store.
+        after_commit = event.action != "ack" or bool(event.emitted)
         context.out.append(
-            effects.AnswerSettle(
-                event.stream, event.number, refused, after_commit=event.action != "ack"
-            )
+            effects.AnswerSettle(event.stream, event.number, refused, after_commit=after_commit)
         )
         self.credit_freed(subscriptions)
 
@@ -287,6 +291,10 @@ class Leases:
             self.match(table)
             if not subscription.free:
                 break
+
+
+def _none_taken(event: events.Settled, _settled: list[int], _now: float) -> None:
+    raise AssertionError(f"nobody takes the results of settle {event.number}")
 
 
 def _by_stream(items: list[HeldObject]) -> dict[ConsumerStream, list[tuple[int, int]]]:

@@ -185,7 +185,27 @@ def _settle(frame: frames.Settle) -> None:
     if frame.action not in ACTIONS:
         raise ValueError(f"action {frame.action!r} is none of {', '.join(sorted(ACTIONS))}")
     replaces = frame.action == "replace"
-    _objects(count_of(frame.ids), frame.payloads if replaces else None, frame.attempts)
+    count = count_of(frame.ids)
+    _objects(count, frame.payloads if replaces else None, frame.attempts)
+    if frame.emitted:
+        _emitted(frame, count)
+
+
+def _emitted(frame: frames.Settle, parents: int) -> None:
+    if frame.action != "ack":
+        raise ValueError(f"a settle by {frame.action} emits nothing")
+    end, total = 1, 0
+    for each in frame.emitted:
+        count = len(each.payloads)
+        total += count
+        if each.parent >= parents:
+            raise ValueError(f"results of lease {each.parent} in a settle of {parents}")
+        if not end <= each.first <= SEQUENCE_MASK - count + 1:
+            raise ValueError("sequences of results must ascend between 1 and 2^48 - 1")
+        end = each.first + count
+        _details_within(each.details, count)
+    if total > MAX_OBJECTS:
+        raise ValueError(f"a settle with {total} results; at most {MAX_OBJECTS} go in one frame")
 
 
 def _lost(frame: frames.Lost) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import attrs
 
 from trionode.errors import Status
+from trionode.schema.definition import Definition  # noqa: TC001  # cattrs resolves annotations
 from trionode.wire.columns import (
     KEY_BYTES_MAX as KEY_BYTES_MAX,
     PRIORITY_MAX as PRIORITY_MAX,
@@ -84,10 +85,11 @@ from trionode.wire.unary_frames import (
 class ClientHello:
     """First frame of a client on a Produce or Consume stream.
 
-    `producer` is the producer's 10-byte id (Produce only); `acknowledged` the sequence up to which
-    the producer knows the outcome of its pushes and will never send them again. `confirms`: this
-    consumer sends Started for what its handlers start, and Heard for each Lost; until it has done
-    so of what was taken back because it was slow, it gets nothing more.
+    `producer` is the producer's 10-byte id, on a Consume stream that of the results it emits;
+    `acknowledged` the sequence up to which the producer knows the outcome of its pushes and will
+    never send them again. `confirms`: this consumer sends Started for what its handlers start, and
+    Heard for each Lost; until it has done so of what was taken back because it was slow, it gets
+    nothing more.
     """
 
     protocol_min: int = PROTOCOL_MIN
@@ -210,12 +212,32 @@ class Started:
 
 
 @attrs.frozen
+class Emission:
+    """Objects of one type that come with the ack of the lease at index `parent` of a `Settle`.
+
+    Their sequences are `first`, `first + 1`, … of the consumer as a producer.
+    """
+
+    parent: int
+    type: str
+    first: int
+    payloads: Payloads
+    encoding: str = "json"
+    fingerprint: str = ""
+    details: Details = attrs.field(factory=dict)
+
+
+@attrs.frozen
 class Settle:
     """Settle leases, all in one way; `attempts` None: all 1.
 
     `action` is `ack`, `nack`, `reject`, `return` (unsettled and uncounted) or `replace`.
     `delay_ms` is for nack (None: the node's back-off); `reason` for nack and reject; `payloads`,
     `encoding` and `fingerprint` for replace.
+
+    `emitted` is for ack: results, which are taken with the acks of their parents, those of an
+    invalid lease with nothing; sequences ascend. `acknowledged` is what it is in a `Push`, for
+    them; `definitions` are of types that the node may not know.
     """
 
     number: int
@@ -227,6 +249,9 @@ class Settle:
     payloads: Payloads = attrs.field(factory=list)
     encoding: str = "json"
     fingerprint: str = ""
+    emitted: list[Emission] = attrs.field(factory=list)
+    acknowledged: int = 0
+    definitions: list[Definition] = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -197,18 +197,23 @@ def make_converter(*, detailed: bool) -> cattrs.Converter:
         converter.register_unstructure_hook_func(_is(kind), _as_it_is)
     converter.register_unstructure_hook_func(_is(frames.Runs), _runs_to_wire)
     converter.register_unstructure_hook_func(_is(Status), int)
-    definition = converter.get_structure_hook(Definition)
-    definition_to_wire = converter.get_unstructure_hook(Definition)
-
-    def definitions_from_wire(value: Any, _: Any) -> list[Definition]:
-        if type(value) is not list or not {dict}.issuperset(map(type, value)):
-            raise TypeError("expected a list of definitions")
-        return [definition(item, Definition) for item in value]
-
-    def definitions_to_wire(value: list[Definition]) -> list[Any]:
-        return [definition_to_wire(item) for item in value]
-
-    definitions = _is(list[Definition])
-    converter.register_structure_hook_func(definitions, definitions_from_wire)
-    converter.register_unstructure_hook_func(definitions, definitions_to_wire)
+    _register_list(converter, Definition, list[Definition], "definitions")
+    _register_list(converter, frames.Emission, list[frames.Emission], "emissions")
     return converter
+
+
+def _register_list(converter: cattrs.Converter, kind: type, listed: Any, words: str) -> None:
+    """Have a field that is a list of records read and written as a list of maps."""
+    structure = converter.get_structure_hook(kind)
+    unstructure = converter.get_unstructure_hook(kind)
+
+    def from_wire(value: Any, _: Any) -> list[Any]:
+        if type(value) is not list or not {dict}.issuperset(map(type, value)):
+            raise TypeError(f"expected a list of {words}")
+        return [structure(item, kind) for item in value]
+
+    def to_wire(value: list[Any]) -> list[Any]:
+        return [unstructure(item) for item in value]
+
+    converter.register_structure_hook_func(_is(listed), from_wire)
+    converter.register_unstructure_hook_func(_is(listed), to_wire)
