@@ -148,6 +148,14 @@ def test_the_first_deliveries_of_a_window_are_to_be_reported_one_by_one():
     assert urgent == [True] * CAREFUL_DELIVERIES + [False]
 
 
+def test_a_small_window_is_careful_for_no_longer_than_its_credit():
+    driver = Driver(credit=3)
+    driver.deliver(100, 3)
+    assert [driver.core.take(driver.subscription).urgent for _ in range(3)] == [True] * 3
+    driver.deliver(103, 1)
+    assert not driver.core.take(driver.subscription).urgent
+
+
 def test_a_smaller_window_reaches_the_node_before_the_settle_that_follows():
     driver = Driver()
     driver.deliver(100, 2)

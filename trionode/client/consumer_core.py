@@ -11,10 +11,11 @@ lease is named by its connection.
 
 Started reports. A node counts an attempt against an object only when its consumer died having
 started it, so `Started` should leave before the handler begins. One flush per object would cost
-most of the throughput; so only the first `CAREFUL_DELIVERIES` of a window are reported one by one
-(`Taken.urgent`), and later ones with the next flush. A process that an object kills at once comes
-back with a new window, gets the same objects first, and is careful with them: the object is counted
-from its second victim on, however fast the handlers are.
+most of the throughput; so only the first `CAREFUL_DELIVERIES` of a window, and no more than it has
+credit, are reported one by one (`Taken.urgent`), and later ones with the next flush. A process that
+an object kills at once comes back with a new window, gets the same objects first, of which there
+were no more than its credit, and is careful with them: the object is counted from its second victim
+on, however fast the handlers are.
 
 Frames in, frames out; no trio, no clock, no randomness. Only the core changes what is in it.
 """
@@ -199,7 +200,8 @@ class ConsumerCore:
             window.buffered -= 1
             window.held[lease.id] = lease
             window.stream.report(window)
-            return Taken(lease, window.started <= CAREFUL_DELIVERIES)
+            careful = min(CAREFUL_DELIVERIES, subscription.credit)
+            return Taken(lease, window.started <= careful)
         return None
 
     def settle(self, lease: Lease, way: Way) -> None:

@@ -243,10 +243,10 @@ class Pusher:
 
     async def _breathe(self) -> None:
         """Be a checkpoint, but run other tasks only now and then."""
-        now = trio.current_time()
-        if now >= self._breathe_at:
+        if trio.current_time() >= self._breathe_at:
             await trio.lowlevel.checkpoint()
-            self._breathe_at = now + BREATH_S
+            # From now, however long the others took: or each turn would be that of one object.
+            self._breathe_at = trio.current_time() + BREATH_S
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
 
