@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.support.nodes import one_client
 from trionode.client.consumer_core import CAREFUL_DELIVERIES
-from trionode.client.deliveries import failure_text
+from trionode.client.reasons import failure_text
 from trionode.errors import DecodeError, LeaseLost, Refused, Status
 from trionode.wire import frames
 

@@ -7,6 +7,7 @@ here beside them moves frames and wakes tasks.
 from trionode.client.client import Client, ClientStatistics
 from trionode.client.connecting import connect
 from trionode.client.deliveries import Deliveries, Delivery
+from trionode.client.emitting import Emit
 from trionode.client.inspection import DeadLettersDone, Explanation, ObjectView
 from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
@@ -20,6 +21,7 @@ __all__ = [
     "DeadLettersDone",
     "Deliveries",
     "Delivery",
+    "Emit",
     "Explanation",
     "Found",
     "ObjectView",

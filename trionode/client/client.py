@@ -9,14 +9,14 @@ import attrs
 import trio
 
 from trionode.client.deliveries import Deliveries
+from trionode.client.emitting import plain
 from trionode.client.inspection import Inspection
-from trionode.client.producer_core import Shape, shape_without_definition
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
 from trionode.client.querying import Query, request_of
 from trionode.client.terms import Terms
 from trionode.client.types import type_name_of
-from trionode.client.values import encode, is_class, payload_of, schema_of
+from trionode.client.values import encode, is_class, schema_of
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trionode.client.connector import Connector
     from trionode.client.consuming import Consuming
     from trionode.client.definitions import Definitions
+    from trionode.client.producer_core import Shape
     from trionode.client.producing import Producing
     from trionode.client.properties import PushOptions
     from trionode.ids import ObjectId
@@ -162,17 +163,7 @@ class Client(Inspection):
                 return shape, encode(value)
             if is_class(cls):
                 return None
-        if type_name is None:
-            raise TypeError(f'a {cls.__qualname__} says no type: push it with type="..."')
-        if encoding is None:
-            payload, encoding = payload_of(value)
-        elif isinstance(value, (bytes, bytearray, memoryview)):
-            payload = bytes(value)
-        else:
-            raise TypeError(
-                f"encoding is for bytes that are encoded already, not {cls.__qualname__}"
-            )
-        return shape_without_definition(type_name, encoding), payload
+        return plain(value, type_name, encoding)
 
     # --- subscribing ------------------------------------------------------------------------------
 

@@ -99,7 +99,12 @@ class ClientBlock:
         core = ProducerCore(producer, name=name, version=this_version)
         definitions = Definitions(connector, log)
         producing = Producing(core, connector, definitions)
-        consuming = Consuming(ConsumerCore(name=name, version=this_version), connector)
+        consuming = Consuming(
+            ConsumerCore(
+                name=name, version=this_version, producer=secrets.token_bytes(PRODUCER_BYTES)
+            ),
+            connector,
+        )
 
         @trio.lowlevel.enable_ki_protection
         async def serve(node: NodeConnection) -> None:

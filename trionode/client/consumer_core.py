@@ -26,12 +26,14 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from trionode.client.consumer_stream import (
+    EMIT,
     Confirmed,
     ConsumerStream,
     Ended,
     Event,
     Way,
 )
+from trionode.client.emitting import Emitter
 from trionode.client.leases import Batch, Lease, LeaseState, Window
 from trionode.client.terms import Terms
 from trionode.wire import frames
@@ -39,6 +41,7 @@ from trionode.wire import frames
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trionode.client.emitting import Result
     from trionode.errors import Error
 
 CAREFUL_DELIVERIES = 256
@@ -125,11 +128,15 @@ class ConsumerCore:
 
     Attributes:
         hello: what every Consume stream begins with.
+        emitter: gives the results that are sent with acks their sequences.
         streams: those that are open, oldest first.
     """
 
-    def __init__(self, *, name: str = "", version: str = "") -> None:
-        self.hello = frames.ClientHello(name=name, version=version, confirms=True)
+    def __init__(self, *, name: str = "", version: str = "", producer: bytes = b"") -> None:
+        self.hello = frames.ClientHello(
+            name=name, version=version, producer=producer, confirms=True
+        )
+        self.emitter = Emitter(producer)
         self.streams: list[ConsumerStream] = []
         self._subscriptions: dict[int, Subscription] = {}
         self._last_number = 0
@@ -219,6 +226,11 @@ class ConsumerCore:
         del window.held[lease.id]
         window.settling += 1
         window.stream.settle(lease, way)
+
+    def emit(self, lease: Lease, results: list[Result]) -> None:
+        """Ack a held delivery with results; raises as `settle` does."""
+        self.settle(lease, EMIT)
+        lease.window.stream.emit(lease, results)
 
     def replace(self, lease: Lease, content: bytes, encoding: str) -> None:
         """Settle a held delivery by new content for the object; raises as `settle` does."""

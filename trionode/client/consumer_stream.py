@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from trionode.client.emitting import emissions
 from trionode.client.leases import Batch, Lease, LeaseState, Window
 from trionode.errors import ProtocolError, Refused, Status
 from trionode.ids import to_runs
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from trionode.client.consumer_core import ConsumerCore, Subscription
+    from trionode.client.emitting import Result
+    from trionode.schema.definition import Definition
 
 SETTLE_OBJECTS_MAX = 50_000
 """Leases of one Settle frame: named one by one, they stay within the bounds of a message."""
@@ -31,6 +34,10 @@ FromConsumer: TypeAlias = (
 """What a consumer says on its stream after the hello."""
 
 ACK: Final[Way] = ("ack", None, "", "json")
+EMIT: Final[Way] = ("emit", None, "", "json")
+"""An ack with results."""
+_ALONE = {"replace": "its new content", "emit": "its results"}
+"""Ways that bring content: where the node does not take it, only its own lease is to suffer."""
 
 
 @attrs.frozen(eq=False)
@@ -62,11 +69,13 @@ class ConsumerStream:
 
     Attributes:
         leaving: whether only settles go on it any more.
+        max_object_bytes: the largest payload that the node takes; 0: not known yet.
         windows: the subscriptions on it, by their numbers.
     """
 
     def __init__(self, core: ConsumerCore) -> None:
         self.leaving = False
+        self.max_object_bytes = 0
         self.windows: dict[int, Window] = {}
         self._core = core
         self._last_number = 0
@@ -83,8 +92,14 @@ class ConsumerStream:
         """Subscribes without an answer: number -> window and version of the wish."""
         self._settling: dict[int, tuple[Way, list[Lease]]] = {}
         self._ending: dict[int, Window] = {}
+        self._results: dict[Lease, list[Result]] = {}
+        """What goes with acks that are not sent yet."""
+        self._emitted: dict[int, int] = {}
+        """Settles with results without an answer: number -> the first sequence."""
+        self._defined: dict[Definition, None] = {}
+        """What the node was told of the types of results."""
         self._on_frame: Mapping[type, Callable[[Any], list[Event]]] = {
-            frames.NodeHello: lambda _: [],
+            frames.NodeHello: self._on_hello,
             frames.Deliver: self._on_deliver,
             frames.Answered: self._on_answered,
             frames.Lost: self._on_lost,
@@ -127,6 +142,10 @@ class ConsumerStream:
         else:
             self._settles.setdefault(way, []).append(lease)
 
+    def emit(self, lease: Lease, results: list[Result]) -> None:
+        """What goes with the ack of a lease that was just settled by it."""
+        self._results[lease] = results
+
     def end(self, window: Window) -> None:
         """End a subscription, after all that was settled before."""
         self._wishes.pop(window, None)
@@ -157,8 +176,7 @@ class ConsumerStream:
             made += [self._make_settle(ACK, part) for part in _parts(acks, SETTLE_OBJECTS_MAX)]
         if self._settles:
             for way, leases in self._settles.items():
-                # New content goes alone: if the node does not take it, the others are not refused.
-                most = 1 if way[0] == "replace" else SETTLE_OBJECTS_MAX
+                most = 1 if way[0] in _ALONE else SETTLE_OBJECTS_MAX
                 made += [self._make_settle(way, part) for part in _parts(leases, most)]
             self._settles = {}
         for window in self._ends:
@@ -191,6 +209,8 @@ class ConsumerStream:
         number = self._next_number()
         self._settling[number] = way, leases
         attempts = [lease.attempt for lease in leases]
+        if way is EMIT:
+            return self._make_emitting(number, leases[0])
         return frames.Settle(
             number,
             action,
@@ -200,6 +220,24 @@ class ConsumerStream:
             reason,
             [lease.content for lease in leases] if action == "replace" else [],
             encoding,
+        )
+
+    def _make_emitting(self, number: int, lease: Lease) -> frames.Settle:
+        results = self._results.pop(lease)
+        emitter = self._core.emitter
+        acknowledged = emitter.acknowledged
+        first = self._emitted[number] = emitter.number(len(results))
+        found = dict.fromkeys([each.definition for each in results if each.definition is not None])
+        new = [each for each in found if each not in self._defined]
+        self._defined.update(dict.fromkeys(new))
+        return frames.Settle(
+            number,
+            "ack",
+            to_runs([lease.id]),
+            None if lease.attempt == 1 else [lease.attempt],
+            emitted=emissions(results, first),
+            acknowledged=acknowledged,
+            definitions=new,
         )
 
     def _next_number(self) -> int:
@@ -236,6 +274,10 @@ class ConsumerStream:
                 confirmed.append(Confirmed(window.subscription))
         self._acks.clear()
         self._settles.clear()
+        self._results.clear()
+        for first in self._emitted.values():
+            self._core.emitter.resolve(first)
+        self._emitted.clear()
         for windows in (self._wishes, self._unreported, self._ends):
             windows.clear()
         self._asked.clear()
@@ -244,6 +286,10 @@ class ConsumerStream:
         self.leaving = True
         self._core.forget(self)
         return [Ended(ended), *confirmed] if ended else confirmed
+
+    def _on_hello(self, hello: frames.NodeHello) -> list[Event]:
+        self.max_object_bytes = hello.max_object_bytes
+        return []
 
     def _on_deliver(self, frame: frames.Deliver) -> list[Event]:
         window = self.windows.get(frame.subscription)
@@ -259,6 +305,9 @@ class ConsumerStream:
     def _on_answered(self, frame: frames.Answered) -> list[Event]:
         settled = self._settling.pop(frame.number, None)
         if settled is not None:
+            first = self._emitted.pop(frame.number, None)
+            if first is not None:
+                self._core.emitter.resolve(first)
             return self._on_settled(*settled, frame)
         asked = self._asked.pop(frame.number, None)
         if asked is not None:
@@ -295,16 +344,18 @@ class ConsumerStream:
     def _on_settle_refused(
         self, way: Way, leases: list[Lease], frame: frames.Answered
     ) -> list[Event]:
-        """The node would not do it, but the leases are valid: new content that it does not take.
+        """The node would not do it, but the leases are valid: content that it does not take.
 
         They are nacked, or they would stay leased for as long as the stream lives.
         """
         error = Refused(frame.status, frame.message, frame.hint)
+        if way is EMIT:
+            self._defined.clear()  # what is wrong may be one of them
         for lease in leases:
             again = lease.reject_settle(error)
-            if way[0] == "replace":
+            if way[0] in _ALONE:
                 again.state = LeaseState.SETTLING
-                self.settle(again, ("nack", None, f"its new content: {error}", "json"))
+                self.settle(again, ("nack", None, f"{_ALONE[way[0]]}: {error}", "json"))
             else:
                 lease.window.settling -= 1
         return [Ended(leases), *self._freed({lease.window: None for lease in leases})]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trionode.client.connector import Connector
     from trionode.client.consumer_core import ConsumerCore, Subscription
     from trionode.client.consumer_stream import Event, Way
+    from trionode.client.emitting import Result
     from trionode.client.leases import Lease
     from trionode.client.node_connection import NodeConnection
     from trionode.client.terms import Terms
@@ -118,6 +119,11 @@ class Consuming:
     def replace(self, lease: Lease, content: bytes, encoding: str) -> None:
         """Settle a delivery by new content; raises as the core does."""
         self.core.replace(lease, content, encoding)
+        self.wake()
+
+    def emit(self, lease: Lease, results: list[Result]) -> None:
+        """Ack a delivery with results; raises as the core does."""
+        self.core.emit(lease, results)
         self.wake()
 
     def abandon(self, lease: Lease) -> None:

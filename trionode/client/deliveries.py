@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 import trio
 
 from trionode.client.consumer_stream import ACK
+from trionode.client.emitting import RESULTS_MAX, Emit, result_of
 from trionode.client.leases import Lease, LeaseState
+from trionode.client.reasons import failure_text, shortened
 from trionode.client.values import payload_of, value_of
-from trionode.errors import DecodeError, LeaseLost
+from trionode.errors import DecodeError, Refused, Status
 from trionode.ids import parse_id
 from trionode.wire.frames import PRIORITY_USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
     from trionode.client.consumer_core import Subscription
     from trionode.client.consuming import Consuming
+    from trionode.client.emitting import Result
+    from trionode.client.properties import PushOptions
     from trionode.client.terms import Terms
     from trionode.ids import ObjectId
     from trionode.logs import Logger
@@ -28,8 +32,6 @@ T = TypeVar("T")
 ErrorClass: TypeAlias = type[BaseException]
 Anything: TypeAlias = object
 
-REASON_MAX_CHARACTERS = 500
-"""Longest reason of a nack or rejection that is sent."""
 _UNREAD: Final = object()
 
 
@@ -42,13 +44,14 @@ class Delivery(Generic[T]):
     has settled: leaving it then does nothing more.
     """
 
-    __slots__ = ("_consuming", "_lease", "_object", "_scope")
+    __slots__ = ("_consuming", "_lease", "_object", "_results", "_scope")
 
     def __init__(self, consuming: Consuming, lease: Lease, value: T | Anything) -> None:
         self._consuming = consuming
         self._lease = lease
         self._object = value
         self._scope: trio.CancelScope | None = None
+        self._results: list[Result] | None = None
 
     def __repr__(self) -> str:
         return f"<Delivery {self.type} {self._lease.name} {self._lease.state.value}>"
@@ -114,8 +117,12 @@ class Delivery(Generic[T]):
 
     # --- settling ---------------------------------------------------------------------------------
 
-    def ack(self) -> None:
+    def ack(self, emit: Iterable[Any] = ()) -> None:
         """The object is done.
+
+        With results, it is done in the same step in which the node takes them, all of them or
+        nothing. They are objects of classes, or an `Emit` where one has a type or options of its
+        own; each is told its parent's id. What was given to `emit` goes with them.
 
         This and the other ways to settle queue and return at once. They raise `LeaseLost` when the
         loss of the lease is already known; what the node says later, `settled` raises.
@@ -123,19 +130,64 @@ class Delivery(Generic[T]):
         Raises:
             LeaseLost: the lease is gone.
             RuntimeError: the delivery has been settled before.
+            Refused: the results are more than one settle can have; it is not settled.
+            EncodeError: a result has no form in JSON; it is not settled.
         """
+        if emit or self._results is not None:
+            for item in emit:
+                self._collect(item)
+            if self._results is not None:
+                self._consuming.emit(self._lease, self._results)
+                return
         self._consuming.settle(self._lease, ACK)
+
+    def emit(
+        self,
+        value: Any,
+        *,
+        type: str | None = None,  # noqa: A002  # see Client.push
+        encoding: str | None = None,
+        **options: Unpack[PushOptions],
+    ) -> None:
+        """Have a result taken with the ack, by hand or of the block; any other end drops it.
+
+        Args:
+            value: an object of a class; or with `type` a plain JSON value or bytes.
+            type: the type's name; of an object, that of its class when none is given.
+            encoding: of bytes that are encoded already: `json` or `raw`.
+            options: those of `Client.push`.
+
+        Raises:
+            Refused: the results are more than one settle can have.
+            EncodeError: it has no form in JSON.
+            ValueError: an option has a value that it cannot have.
+        """
+        self._collect(Emit(value, type=type, encoding=encoding, **options))
+
+    def _collect(self, item: Any) -> None:
+        result = result_of(item, trio.current_time())
+        found = [*(self._results or ()), result]
+        size_bytes = sum([len(each.payload) for each in found])
+        limit_bytes = self._lease.window.stream.max_object_bytes
+        if len(found) > RESULTS_MAX or (limit_bytes and size_bytes > limit_bytes):
+            raise Refused(
+                Status.INVALID_ARGUMENT,
+                f"{len(found)} results of {size_bytes} bytes; one ack has at most {RESULTS_MAX} "
+                f"of together {limit_bytes} bytes at this node",
+                "push what need not come in one step with the ack",
+            )
+        self._results = found
 
     def nack(self, delay: float | None = None, reason: str = "") -> None:
         """Deliver it again, to anyone, after so many seconds or the node's own back-off."""
         if delay is not None and not 0 <= delay < float("inf"):
             raise ValueError(f"a delay is a number of seconds from 0 on, not {delay}")
         delay_ms = None if delay is None else round(delay * 1000)
-        self._consuming.settle(self._lease, ("nack", delay_ms, _short(reason), "json"))
+        self._consuming.settle(self._lease, ("nack", delay_ms, shortened(reason), "json"))
 
     def reject(self, reason: str) -> None:
         """Never deliver it again: it becomes a dead letter, for a person to look at."""
-        self._consuming.settle(self._lease, ("reject", None, _short(reason), "json"))
+        self._consuming.settle(self._lease, ("reject", None, shortened(reason), "json"))
 
     def replace(self, new: Any, *, encoding: str | None = None) -> None:
         """The object goes on with new content, under its id and type, to whoever is subscribed.
@@ -152,7 +204,8 @@ class Delivery(Generic[T]):
 
         Raises:
             LeaseLost: too late: the lease was no longer valid, and nothing was done.
-            Refused: the node does not take the new content; the delivery was nacked.
+            Refused: the node does not take the new content, or the results; the delivery was
+                nacked.
             ConnectionLost: the connection ended first; it may or may not have been done.
         """
         lease = self._lease
@@ -360,32 +413,9 @@ class Deliveries(Generic[T]):
         try:
             value: T = value_of(cls, lease.payload, lease.encoding)
         except DecodeError as error:
-            self._consuming.settle(lease, (self._undecodable, None, _short(str(error)), "json"))
+            self._consuming.settle(lease, (self._undecodable, None, shortened(str(error)), "json"))
             self._log.warning(
                 "an object does not fit its class", object=lease.name, reason=str(error)
             )
             return None
         return Delivery(self._consuming, lease, value)
-
-
-def failure_text(error: BaseException | None) -> str:
-    """The text to nack with after an exception; empty after what is no failure of a handler.
-
-    Cancellation and `KeyboardInterrupt` are no failures; neither is a lost lease, which says
-    nothing about other deliveries.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        failures, _ = error.split(Exception)
-        if failures is None:
-            return ""
-        texts = [failure_text(each) for each in failures.exceptions]
-        return _short("; ".join([text for text in texts if text]))
-    if not isinstance(error, Exception) or isinstance(error, LeaseLost):
-        return ""
-    return _short(f"{type(error).__name__}: {error}".removesuffix(": "))
-
-
-def _short(text: str) -> str:
-    if len(text) <= REASON_MAX_CHARACTERS:
-        return text
-    return text[: REASON_MAX_CHARACTERS - 1] + "…"
