@@ -48,6 +48,7 @@ FRAMES: list[Frame] = [
     frames.Settle(3, "replace", RUN, reason="done", payloads=TWO, encoding="raw"),
     frames.Answered(3, Status.FAILED_PRECONDITION, "no", "try", [(ID.to_bytes(16), 1, "lost")]),
     frames.Lost(RUN, None, "the lease ran out"),
+    frames.Heard(2),
     frames.Draining(["127.0.0.1:7401"]),
     frames.LinkHello(1, 1, "0.1.0", "n1", "left", 2, "127.0.0.1:7400", durable=False),
     frames.Interest(
@@ -60,6 +61,8 @@ FRAMES: list[Frame] = [
     frames.CloseOffers([2], [1]),
     frames.AskOffers(2, 3, [2], [1]),
     frames.Peers(["n2"], ["right"], ["127.0.0.1:7401"]),
+    frames.KeysSettled(RUN),
+    frames.AskKeys(RUN),
     frames.Question(bytes(16), "explain", b"{}", 16, 3000),
     frames.Reply(
         bytes(16), "n1", "left", "127.0.0.1:7400", b"{}", "", ["n2"], ["right"], ["127.0.0.1:7401"]

@@ -292,7 +292,16 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
     frames.Heard: st.builds(frames.Heard, counts),
     frames.Draining: st.builds(frames.Draining, addresses),
     frames.LinkHello: st.builds(
-        frames.LinkHello, versions, versions, texts, texts, texts, counts, texts, st.booleans()
+        frames.LinkHello,
+        versions,
+        versions,
+        texts,
+        texts,
+        texts,
+        counts,
+        texts,
+        st.booleans(),
+        counts,
     ),
     frames.Interest: _columns(
         frames.Interest,
@@ -324,6 +333,8 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         next_sequence=counts,
     ),
     frames.Peers: _columns(frames.Peers, {"nodes": texts, "names": texts, "addresses": texts}),
+    frames.KeysSettled: st.builds(frames.KeysSettled, runs),
+    frames.AskKeys: st.builds(frames.AskKeys, runs),
     frames.Question: st.builds(frames.Question, searches, names, payloads, counts, counts),
     frames.Reply: _columns(
         frames.Reply,
@@ -336,8 +347,6 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         error=texts,
     ),
     frames.RepliesEnd: st.builds(frames.RepliesEnd, searches),
-    frames.KeysSettled: st.builds(frames.KeysSettled, runs),
-    frames.AskKeys: st.builds(frames.AskKeys, runs),
     frames.PushRequest: st.builds(
         frames.PushRequest,
         names,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import attrs
 import pytest
 import trio
 
-from trionode.config import Config, Peers
+from trionode.config import Config, Limits, Peers
 from trionode.errors import Refused
 from trionode.ids import format_id, object_id
 from trionode.node.views import STATES
@@ -206,3 +207,27 @@ async def test_an_object_behind_another_of_its_ordering_key_says_which(autojump_
 
 async def test_every_state_of_custody_has_a_word_and_a_reason():
     assert set(STATES.values()) == set(HELD_STATES)
+
+
+async def test_an_object_too_large_for_a_peer_stays_and_says_so_and_the_link_holds(autojump_clock):
+    small = attrs.evolve(APART, limits=Limits(max_object_bytes=1024))
+    async with mesh(2, config=APART) as nodes:
+        await nodes[1].stop()
+        nodes[1]._config = attrs.evolve(nodes[1]._config, limits=small.limits)
+        await nodes[1].start()
+        await nodes[0].linked(1)
+        async with (
+            nodes.connect(nodes[0]) as client,
+            nodes.connect(nodes[1]) as far,
+            far.subscribe("A") as deliveries,
+        ):
+            large = await client.push(bytes(4_000_000), type="A")
+            await client.push(b"small", type="A")
+            assert (await anext(deliveries)).object == b"small"
+            await trio.sleep(60)
+            await nodes[0].linked(1)
+            found = await client.explain(large)
+            assert found.summary == (
+                "at node node0, ready: node node1 takes objects of up to 1024 bytes,"
+                " and this is larger"
+            )

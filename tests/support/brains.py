@@ -370,6 +370,8 @@ class Mesh:
         self.wires: dict[int, Wire] = {}
         """Handle of a link at the giver -> what travels on it."""
         self._handles = itertools.count(1)
+        self.limits: dict[str, int] = {}
+        """The largest object that a node takes, where it takes not all."""
         self.nodes: dict[str, Node] = {}
         for index, name in enumerate((*names, *memory)):
             self.nodes[name] = Node(
@@ -395,8 +397,9 @@ class Mesh:
         a.links[other], b.links[one] = self.next_handle(), self.next_handle()
         self.wires[a.links[other]] = Wire(a, b, b.links[one])
         self.wires[b.links[one]] = Wire(b, a, a.links[other])
-        a.handle(events.LinkUp(a.links[other], b.id, b.incarnation, b.durable))
-        b.handle(events.LinkUp(b.links[one], a.id, a.incarnation, a.durable))
+        for node, peer in ((a, b), (b, a)):
+            handle, limit_bytes = node.links[peer.name], self.limits.get(peer.name, 0)
+            node.handle(events.LinkUp(handle, peer.id, peer.incarnation, peer.durable, limit_bytes))
         if tell_neighbours:
             self._tell_neighbours(a, b)
 

@@ -39,6 +39,7 @@ class PeerIdentity:
     address: str
     version: str
     durable: bool
+    max_object_bytes: int
 
 
 class Link:

@@ -181,6 +181,7 @@ class Mesh:
             _reachable(hello.address, wire.call.connection.peer),
             hello.version,
             hello.durable,
+            hello.max_object_bytes,
         )
         while (old := self.links.get(peer.node)) is not None:
             if old.peer.incarnation > peer.incarnation:
@@ -212,7 +213,13 @@ class Mesh:
         reason: object = "the peer ended it"
         try:
             self._context.engine.handle(
-                events.LinkUp(link.handle, peer.node, peer.incarnation, peer.durable)
+                events.LinkUp(
+                    link.handle,
+                    peer.node,
+                    peer.incarnation,
+                    peer.durable,
+                    self._limit_of(peer),
+                )
             )
             self._news.set()
             await link.run()
@@ -258,7 +265,13 @@ class Mesh:
             context.identity.incarnation,
             context.address,
             context.engine.durable,
+            context.config.limits.max_object_bytes,
         )
+
+    def _limit_of(self, peer: PeerIdentity) -> int:
+        """The largest object that a peer may be offered; 0, for any, where it takes all of ours."""
+        own = self._context.config.limits.max_object_bytes
+        return peer.max_object_bytes if peer.max_object_bytes < own else 0
 
     def _warn_of_name(self, peer: PeerIdentity) -> None:
         """A name is a label, and two nodes may have it; a person will want to know."""

@@ -156,8 +156,9 @@ class Reasons:
     ) -> str:
         context = self._context.engine.brain.context
         who = self._known.word_for(link.peer)
-        if not context.may_give_to(link):
-            return f"{who} keeps objects in memory only, and is not given durable ones"
+        never = self._why_never_given(item, link, who)
+        if never:
+            return never
         account = link.give.get(key)
         if account is None or not account.credit:
             return f"{who} leads to subscriptions for it, and has granted no more credit"
@@ -173,6 +174,13 @@ class Reasons:
         if link.peer in item.detail("path", ()) and backed_off > now:
             return f"it was at {who} before, and may return in {_seconds(backed_off - now)}"
         return f"{who} has granted credit: it moves there when its turn comes"
+
+    def _why_never_given(self, item: HeldObject, link: Link, who: str) -> str:
+        if not self._context.engine.brain.context.may_give_to(link):
+            return f"{who} keeps objects in memory only, and is not given durable ones"
+        if not link.fits(item):
+            return f"{who} takes objects of up to {link.max_object_bytes} bytes, and this is larger"
+        return ""
 
 
 def _seconds(duration_s: float) -> str:

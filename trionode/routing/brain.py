@@ -160,7 +160,9 @@ class Brain:
         assert all(link.peer != event.peer for link in self._interest.links.values()), (
             "the old link of a peer goes down before the new one comes up"
         )
-        link = Link(event.link, event.peer, event.incarnation, event.durable)
+        link = Link(
+            event.link, event.peer, event.incarnation, event.durable, event.max_object_bytes
+        )
         self._interest.link_up(link)
         self._givings.link_up(link)
         self._keys.link_up(link)

@@ -139,12 +139,16 @@ class Settled:
 
 @attrs.frozen
 class LinkUp:
-    """A link to a peer is open; both hellos are exchanged."""
+    """A link to a peer is open; both hellos are exchanged.
+
+    `max_object_bytes`: larger payloads it would refuse, with the whole link; 0 if it did not say.
+    """
 
     link: Handle
     peer: str
     incarnation: int
     durable: bool
+    max_object_bytes: int = 0
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ import attrs
 
 if TYPE_CHECKING:
     from trionode.routing.effects import Handle, RouteUpdate
+    from trionode.routing.model import HeldObject
 
 
 @attrs.define
@@ -78,13 +79,15 @@ class TakeAccount:
 class Link:
     """One open link to a peer. Mutated by the brain's interest, credit and offers.
 
-    `advertised` is what we told the peer last per key; `snapshot_due` that it heard nothing yet.
+    `max_object_bytes` is the largest payload that it may be offered, 0 for any; `advertised` what
+    we told the peer last per key; `snapshot_due` that it heard nothing yet.
     """
 
     handle: Handle
     peer: str
     incarnation: int
     durable: bool
+    max_object_bytes: int = 0
     neighbours: frozenset[str] = frozenset()
     advertised: dict[str, RouteUpdate] = attrs.field(factory=dict)
     give: dict[str, GiveAccount] = attrs.field(factory=dict)
@@ -92,3 +95,7 @@ class Link:
     snapshot_due: bool = True
     refusing: bool = False
     """The peer refused an offer made while draining; it is not asked again."""
+
+    def fits(self, item: HeldObject) -> bool:
+        """Whether an object is small enough to be offered."""
+        return not self.max_object_bytes or len(item.payload) <= self.max_object_bytes

@@ -112,21 +112,24 @@ class Rebalancer:
         absent: HeldObject | None = None
         while deal.wants_more and looked < SCAN_MAX and (item := scan.next()) is not None:
             looked += 1
-            lanes = self._lanes_now(deal, scan, item, now, overflow=overflow)
-            if lanes is None:
+            allowed = self._lanes_now(deal, scan, item, now, overflow=overflow)
+            if allowed is None:
                 scan.end_line(item)
-            elif isinstance(item.payload, Spilled) and any(lane.credit for lane in lanes):
+                continue
+            lanes = deal.fitting(item, allowed) if deal.limited else allowed
+            if isinstance(item.payload, Spilled) and any(lane.credit for lane in lanes):
                 absent = item
                 scan.pass_over(item, AWAKE)
                 break
-            elif lanes and deal.deal(item, lanes):
+            if lanes and deal.deal(item, lanes):
                 scan.took()
             elif len(lanes) == len(deal.lanes):
                 scan.pass_over(item, AWAKE)
             else:
                 # Not to be met again before it may go anywhere, or where it may go has credit: else
-                # it would hide what stands behind it.
-                until = item.since + context.backoff_s(item)
+                # it would hide what stands behind it. What is too large never may.
+                by_time = len(allowed) < len(deal.lanes)
+                until = item.since + context.backoff_s(item) if by_time else float("inf")
                 scan.pass_over(item, until, [lane.way for lane in lanes])
         scan.leave()
         self._wake(table, scan.until)
@@ -186,11 +189,9 @@ class Rebalancer:
             wanting = {handle for _key, handle, _route in self._interest.ways(table)}
             for link in sorted(links, key=lambda link: link.handle not in wanting):
                 while self._may_open_more(link):
-                    batch = self._ready_batch(table)
+                    batch = self._ready_batch(table, link)
                     if not batch and table in waiting:
-                        batch = waiting[table].pop(0)
-                        if not waiting[table]:
-                            del waiting[table]
+                        batch = _pop_fitting(waiting[table], link)
                     if not batch:
                         break
                     self._givings.give(link, table.name, 0, batch, draining=True)
@@ -200,13 +201,17 @@ class Rebalancer:
         return not link.refusing and len(open_offers) < DRAIN_OFFERS_OPEN
 
     @staticmethod
-    def _ready_batch(table: TypeTable) -> list[HeldObject]:
-        """Ready objects of a type to hand over, taken off the queue."""
-        ready = table.ready.take(OFFER_MAX, OFFER_BYTES_MAX)
-        if not ready:
-            return []
-        batch, *rest = _batches(ready)
-        table.ready.put_back([item for each in rest for item in each])
+    def _ready_batch(table: TypeTable, link: Link) -> list[HeldObject]:
+        """Ready objects of a type that a link takes, to hand over, taken off the queue."""
+        batch: list[HeldObject] = []
+        back: list[HeldObject] = []
+        while not batch and (ready := table.ready.take(OFFER_MAX, OFFER_BYTES_MAX)):
+            fitting = [item for item in ready if link.fits(item)]
+            if fitting:
+                batch = _batches(fitting)[0]
+            taken = set(map(id, batch))
+            back += [item for item in ready if id(item) not in taken]
+        table.ready.put_back(back)
         return batch
 
     def _waiting(self) -> dict[TypeTable, list[list[HeldObject]]]:
@@ -260,11 +265,20 @@ class Deal:
         self.credited = frozenset(lane.way for lane in lanes if lane.credit)
         with_credit = sum(1 for lane in lanes if lane.credit)
         self._share = -(-table.counts[State.READY] // max(1, with_credit))
+        self.limited = any(lane.link.max_object_bytes for lane in lanes)
+        """Whether some of the objects may be too large for some of the peers."""
 
     @property
     def wants_more(self) -> bool:
         """Whether it is of use to look further: something could go, or a wish could be known."""
         return self.left > 0 or min(lane.surplus for lane in self.lanes) < PEEK
+
+    @staticmethod
+    def fitting(item: HeldObject, lanes: list[Lane]) -> list[Lane]:
+        """The lanes whose peers take an object of that size."""
+        if all(lane.link.fits(item) for lane in lanes):
+            return lanes
+        return [lane for lane in lanes if lane.link.fits(item)]
 
     def deal(self, item: HeldObject, lanes: list[Lane]) -> bool:
         """Give an object to the first of `lanes` with credit, sharing evenly; False: to none."""
@@ -313,3 +327,14 @@ def _batches(objects: list[HeldObject]) -> list[list[HeldObject]]:
         batches[-1].append(item)
         size_bytes += weight
     return batches
+
+
+def _pop_fitting(batches: list[list[HeldObject]], link: Link) -> list[HeldObject]:
+    """Remove from batches, and return, the first objects that a link takes."""
+    for index, batch in enumerate(batches):
+        fitting = [item for item in batch if link.fits(item)]
+        if fitting:
+            rest = [item for item in batch if not link.fits(item)]
+            batches[index : index + 1] = [rest] if rest else []
+            return fitting
+    return []

@@ -13,7 +13,10 @@ from trionode.wire.columns import Details, Payloads, Runs  # noqa: TC001  # the 
 
 @attrs.frozen
 class LinkHello:
-    """First frame of both sides of a link. `address` is where others can dial this node."""
+    """First frame of both sides of a link. `address` is where others can dial this node.
+
+    `max_object_bytes`: a larger object would break the link; 0 from a node that does not say.
+    """
 
     protocol_min: int
     protocol_max: int
@@ -23,6 +26,7 @@ class LinkHello:
     incarnation: int
     address: str
     durable: bool
+    max_object_bytes: int = 0
 
 
 @attrs.frozen
