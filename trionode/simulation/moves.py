@@ -113,7 +113,7 @@ class Moves:
                 for id_ in effect.ids:
                     node.journeys.pop(id_, None)
             elif type(effect) is effects.SendBacklog:
-                self._check_hint(host, node, effect)
+                self._check_hint(host, node, effect, out)
             elif type(effect) is effects.UnmarkOffered and type(event) is events.Tick:
                 self._gave_up(host, node, effect.peer, now)
 
@@ -223,7 +223,9 @@ class Moves:
             raise InvariantBroken("I3", "offered beyond credit", first.id)
 
     @staticmethod
-    def _check_hint(host: Host, node: _Node, effect: effects.SendBacklog) -> None:
+    def _check_hint(
+        host: Host, node: _Node, effect: effects.SendBacklog, out: list[Effect]
+    ) -> None:
         """R4: what a node says waits for a peer is here; hints of others are not passed on."""
         assert host.brain is not None
         for key, epoch, wanted in effect.wishes:
@@ -235,6 +237,8 @@ class Moves:
             ready = sum(
                 [each.counts[State.READY] for each in tables.values() if wants(key, each.name)]
             )
+            # In the same turn, some of it may have been offered on other links.
+            ready += sum([len(e.objects) for e in out if type(e) is effects.SendOffer])
             if wanted > account.offered + ready and not is_pattern(key):
                 text = f"told {wanted} of {key}: {account.offered} offered, {ready} are ready"
                 raise InvariantBroken("R4", text)
