@@ -166,7 +166,7 @@ def _run(settings: Settings, advance: Any, *, as_json: bool) -> dict[str, Any]:
         advance(percent - done)
         done = max(done, percent)
 
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     simulation = Simulation(settings)
     try:
         simulation.run(step)
@@ -175,7 +175,7 @@ def _run(settings: Settings, advance: Any, *, as_json: bool) -> dict[str, Any]:
         assert found is not None, "the same seed gives the same run"
         _fail(found, shrink(found), as_json=as_json)
     advance(100 - done)
-    return report_of(simulation, time.perf_counter() - began)
+    return report_of(simulation, time.perf_counter() - began, time.process_time() - cpu_began)
 
 
 def _line(report: dict[str, Any]) -> str:

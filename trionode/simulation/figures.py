@@ -21,12 +21,14 @@ class Figures:
     """How often a node began or ceased to have a local subscription for a type."""
     fault_free_from: float = 0.0
     drained_at: float = 0.0
+    _kinds: dict[type, int] = attrs.field(factory=dict)
     _subscriptions: dict[tuple[int, int, int], tuple[str, ...]] = attrs.field(factory=dict)
     _wanted: dict[tuple[int, str], int] = attrs.field(factory=dict)
 
     def observe(self, node: int, event: object, out: list[Effect]) -> None:
         """A brain took an event and answered with these effects."""
         kind = type(event)
+        self._kinds[kind] = self._kinds.get(kind, 0) + 1
         if kind is events.Subscribed:
             self._began(node, event)  # type: ignore[arg-type]  # checked in the line before
         elif kind is events.Unsubscribed or kind is events.ConsumerGone:
@@ -34,6 +36,10 @@ class Figures:
         for effect in out:
             if type(effect) is effects.SendInterest:
                 self.interest_updates += len(effect.updates)
+
+    def happened(self) -> dict[str, int]:
+        """How many events of each kind the nodes took."""
+        return {kind.__name__: count for kind, count in self._kinds.items()}
 
     def _began(self, node: int, event: events.Subscribed) -> None:
         name = (node, event.stream, event.subscription)

@@ -151,6 +151,8 @@ class Ledger:
         """A producer sends an object for the first time, with rare properties; times simulated."""
         fate = self.fates[id_] = Fate(type_, [payload], self.times.time)
         if rare:
+            for name in rare:
+                self.count(f"pushed with {name}")
             fate.not_before = rare.get("due", 0.0)
             fate.deadline = rare.get("deadline")
             fate.timed = "due" in rare or "deadline" in rare

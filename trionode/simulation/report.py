@@ -14,8 +14,8 @@ Report = dict[str, Any]
 FORMAT = 1
 
 
-def report_of(simulation: Simulation, took_s: float) -> Report:
-    """The report of a run that went well; `took_s` is how long it really took."""
+def report_of(simulation: Simulation, took_s: float, cpu_s: float) -> Report:
+    """The report of a run that went well; how long it really took, and of the processor's time."""
     settings, figures = simulation.settings, simulation.figures
     ledger, moves = simulation.invariants.ledger, simulation.invariants.moves
     fates = ledger.fates.values()
@@ -55,39 +55,57 @@ def report_of(simulation: Simulation, took_s: float) -> Report:
         ),
         "drain_s": round(figures.drained_at - figures.fault_free_from, 3),
         "faults_struck": dict(sorted(simulation.faults.struck.items())),
-        "brain_events": simulation.turns,
+        "happened": dict(sorted({**figures.happened(), **_moves(counts)}.items())),
         "events": events,
+        "brain_events": simulation.turns,
         "checks": "all at every event" if settings.every else "sampled",
         "took_s": round(took_s, 3),
-        "events_per_s": round(events / max(took_s, 1e-9)),
-        "brain_events_per_s": round(simulation.turns / max(took_s, 1e-9)),
+        "cpu_s": round(cpu_s, 3),
+        "events_per_s": round(events / max(cpu_s, 1e-9)),
+        "brain_events_per_s": round(simulation.turns / max(cpu_s, 1e-9)),
     }
+
+
+def _moves(counts: Mapping[str, int]) -> dict[str, int]:
+    """How often clients did what, by the ledger."""
+    return {name: count for name, count in counts.items() if name.startswith(("settles", "pushed"))}
 
 
 def text_of(report: Mapping[str, Any]) -> str:
     """A report for people."""
     objects = report["objects"]
-    faults = ", ".join(report["faults"]) or "none"
-    lost = ", ".join(f"{count} {name}" for name, count in objects["lost"].items()) or "none"
-    hops = ", ".join(f"{count} x {hops}" for hops, count in report["hops"].items()) or "none"
-    changes = report["interest_changes"]
+    lost = _list(objects["lost"], "none")
+    hops = ", ".join(f"{count} after {hops}" for hops, count in report["hops"].items()) or "none"
+    changes, messages = report["interest_changes"], report["interest_messages"]
+    per_change = report["interest_messages_per_change"]
     duplicates = [f"duplicates: {count} {why}" for why, count in report["duplicates"].items()]
     return "\n".join(
         (
             f"seed {report['seed']}: {report['nodes']} nodes, {report['topology']}",
-            f"faults: {faults}",
+            f"faults that struck: {_list(report['faults_struck'], 'none')}",
             _objects(objects),
-            f"lost beyond what a node can prevent: {lost}",
+            f"lost with a disk, or with a memory node: {lost}",
             f"throughput: {objects['per_simulated_s']} objects/s of simulated time",
-            f"time: {report['simulated_s']} s simulated, {report['drain_s']} s of them to drain",
-            f"transfers: {report['transfers']}, {report['transfers_per_object']} per object",
-            f"moves: {report['returns']} returns; so many behind an arrival: {hops}",
-            f"interest: {report['interest_messages']} messages for {changes} changes",
+            (
+                f"time: {report['simulated_s']} s simulated; the last {report['drain_s']} s of them"
+                " without faults, until every object had come to its end"
+            ),
+            f"deliveries: {report['deliveries']}; settles refused: {report['settles_refused']}",
             *duplicates,
-            _speed(report),
+            (
+                f"transfers: {report['transfers']}, {report['transfers_per_object']} per object;"
+                f" arrivals by hops: {hops}; returns: {report['returns']}"
+            ),
+            f"interest: {messages} messages for {changes} changes, {per_change} each",
+            f"happened: {_list(report['happened'], 'nothing')}",
+            *_speed(report),
             f"trace {report['trace_hash']}",
         )
     )
+
+
+def _list(counts: Mapping[str, int], nothing: str) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or nothing
 
 
 def _objects(objects: Mapping[str, Any]) -> str:
@@ -95,9 +113,15 @@ def _objects(objects: Mapping[str, Any]) -> str:
     return "objects: " + ", ".join(f"{objects[name]} {name.replace('_', ' ')}" for name in names)
 
 
-def _speed(report: Mapping[str, Any]) -> str:
+def _speed(report: Mapping[str, Any]) -> tuple[str, str]:
+    around = report["events"] - report["brain_events"]
     return (
-        f"checked {report['checks']}: {report['events']} events"
-        f" ({report['brain_events']} of brains) in {report['took_s']} s,"
-        f" {report['events_per_s']} events/s"
+        (
+            f"events: {report['events']}, of which {report['brain_events']} are turns of a node's"
+            f" routing and {around} steps of network, disks, timers and clients"
+        ),
+        (
+            f"speed: {report['events_per_s']} events/s on one core ({report['cpu_s']} s),"
+            f" checked: {report['checks']}"
+        ),
     )
