@@ -21,7 +21,7 @@ from trionode.config import Config, describe
 from trionode.errors import Status
 from trionode.ids import format_id, object_id
 from trionode.schema.definition import Definition
-from trionode.wire import frames, messages
+from trionode.wire import frames, link_frames, messages
 from trionode.wire.codec import MESSAGEPACK
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ FRAMES: list[Frame] = [
         "Order", "total > 1", ["ready"], 1, 2, "total desc", 10, "", everywhere=True
     ),
     frames.QueryReply(b'{"rows":[]}'),
+    frames.Heard(2),
+    link_frames.KeysSettled(RUN),
+    link_frames.AskKeys(RUN),
 ]
 
 

@@ -224,7 +224,7 @@ def test_a_bad_type_name_is_refused_with_what_is_allowed(node):
 
 async def test_no_command_of_the_line_protocol_takes_a_bad_type_name(node):
     async with line_clients(node.address) as (client,):
-        for name in ("a/b", "ü", "x" * 201, "a,b", "*"):
+        for name in ("a/b", "ü", "x" * 201, "a,b", "a*"):
             for command in ("DEFINE {}", "PUSH {} 1", "PUSHB {} AA==", "SUBSCRIBE {}"):
                 reply = await client.say(command.format(name))
                 assert reply.startswith("ERR INVALID_ARGUMENT "), (command, name, reply)

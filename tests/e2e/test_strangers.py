@@ -177,8 +177,8 @@ async def told_status(node) -> dict:
 async def test_an_unknown_mandatory_frame_ends_the_call_with_a_status_and_nothing_else(node, kind):
     async with raw_calls(node.address) as connection:
         call, other = await consume(connection), await consume(connection)
-        call.call.send(msgpack.packb([50, {}]))
-        with pytest.raises(Refused, match="frame kind 50 is not known here") as refused:
+        call.call.send(msgpack.packb([63, {}]))
+        with pytest.raises(Refused, match="frame kind 63 is not known here") as refused:
             await call.hear(frames.Answered)
         assert refused.value.grpc_status is Status.UNIMPLEMENTED
         await other.subscribe(kind)
