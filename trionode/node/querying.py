@@ -39,8 +39,8 @@ EVERYWHERE_S = 20.0
 """How long the answers of all nodes are waited for."""
 RUNNING_MAX = 4
 """Queries that are answered at one time; others wait."""
-REST_FACTOR = 0.5
-"""After each look the query rests for this part of the time it took: it must disturb nobody."""
+REST_FACTOR = 1.0
+"""After each look the query rests as long as it took, times this: it must disturb nobody."""
 PAGE_BYTES = 256 * 1024
 """Payloads in a page; one object more may be in it."""
 ROW_BYTES_MAX = 400 * 1024
