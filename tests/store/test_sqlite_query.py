@@ -30,6 +30,7 @@ from trionode.query.expressions import (
 )
 from trionode.store import sqlite_schema as schema
 from trionode.store.sqlite_conditions import Conditions
+from trionode.store.sqlite_log import CHECKPOINT_FRAMES
 from trionode.store.sqlite_query import SqliteQueries
 from trionode.store.sqlite_records import Shapes
 
@@ -309,6 +310,32 @@ async def test_what_is_read_is_interrupted_when_its_task_is_cancelled(store):
         assert scope.cancelled_caught
         with trio.fail_after(5):
             assert await numbers(made, Selection.read("Order", limit=1)) == [1]
+
+
+async def test_the_log_stays_short_while_queries_never_pause(tmp_path):
+    made = opened(tmp_path)
+    contents(made)
+    payload = b'{"n": "' + b"x" * 1000 + b'"}'
+    longest = 0
+    async with queries(made) as asked, trio.open_nursery() as nursery:
+
+        async def ask_without_pause() -> None:
+            while True:
+                await numbers(asked, Selection.read("Order", where="$attempt > 1"))
+
+        for _ in range(3):
+            nursery.start_soon(ask_without_pause)
+        for turn in range(150):
+            first = turn * 100
+            some = [record(first + n, turn + 1, payload) for n in range(1, 101)]
+            gone = tuple(range(first - 99, first + 1)) if turn else ()
+            change = batch(*some, stamp=turn + 1, gone=gone)
+            await trio.to_thread.run_sync(made.write, change)
+            longest = max(longest, made._log.frames())  # no other way to see it
+        nursery.cancel_scope.cancel()
+    made.close()
+    # In all far more was written: 150 times about 30 pages, and as many for what was deleted.
+    assert longest < 3 * CHECKPOINT_FRAMES
 
 
 def test_a_parsed_condition_is_the_one_that_is_evaluated():
