@@ -272,6 +272,8 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
         max_attempts=st.none() | st.integers(1, 100),
         retry_base_ms=st.none() | counts,
         retry_cap_ms=st.none() | counts,
+        reconnect_grace_ms=counts,
+        resumed_delivered=st.none() | counts,
     ),
     frames.Unsubscribe: st.builds(frames.Unsubscribe, counts, counts),
     frames.Deliver: deliveries(),

@@ -89,27 +89,30 @@ def _check_queues(context: Context) -> None:
 def _check_holders(brain: Brain) -> None:
     """I6: a leased object is in one window, one on offer in one open offer, others in none."""
     leased = 0
+    book = brain.context.subscriptions
+    streams = {*book.streams.values(), *book.secrets.values()}
+    for stream in streams:
+        away = [each for each in stream.subscriptions.values() if each.away_until is not None]
+        assert stream.handle in book.streams or stream.subscriptions, "an empty stream is kept"
+        assert stream.handle in book.streams or len(away) == len(stream.subscriptions)
+        assert all(each.credit == 0 for each in away)
     for item in brain.context.custody.objects.values():
         holder = item.holder
         if item.state == State.LEASED:
             leased += 1
             assert isinstance(holder, Subscription)
             assert holder.leases[item.id] is item
-            stream = brain.context.subscriptions.streams[holder.stream.handle]
-            assert stream.subscriptions[holder.number] is holder
+            assert holder.stream in streams
+            assert holder.stream.subscriptions[holder.number] is holder
         elif item.state == State.TRANSFERRING:
             assert isinstance(holder, Offer)
             assert brain.givings.open[holder.peer][holder.number] is holder
             assert any(each is item for each in holder.objects)
         else:
             assert holder is None, f"{item.state.name} and held by {type(holder).__name__}"
-    windows = [
-        subscription
-        for stream in brain.context.subscriptions.streams.values()
-        for subscription in stream.subscriptions.values()
-    ]
+    windows = [subscription for stream in streams for subscription in stream.subscriptions.values()]
     assert leased == sum(len(window.leases) for window in windows)
-    for stream in brain.context.subscriptions.streams.values():
+    for stream in streams:
         leases = [lease for each in stream.subscriptions.values() for lease in each.leases.values()]
         assert stream.suspects == sum(lease.suspect for lease in leases) <= 1
     assert all(offers for offers in brain.givings.open.values()), "an empty book is kept"

@@ -61,6 +61,22 @@ class Consumer:
         self.node.handle(events.Subscribed(*window, Wishes(**wishes)))
         return self
 
+    def come_back(self, *, secret: bytes, confirms: bool = False) -> Consumer:
+        """The same consumer on a new stream, with all that it knows."""
+        back = self.node.consumer(secret=secret, confirms=confirms)
+        back.delivered, back.lost = self.delivered, self.lost
+        return back
+
+    def resume(
+        self, *held: Lease, keys=("T",), credit=1, delivered=0, number=1, **wishes: Any
+    ) -> list[tuple[int, int, str]]:
+        """Go on with a subscription; returns which of the leases are no longer its own."""
+        settle = self.node.mesh.next_handle()
+        resumed = events.Resumed(settle, [(one.id, one.attempt) for one in held], delivered)
+        window = (self.handle, number, keys, credit, CREDIT_BYTES)
+        self.node.handle(events.Subscribed(*window, Wishes(**wishes), resumed))
+        return self.refused[settle]
+
     def hear(self) -> None:
         """Tell that all that was lost is known."""
         told = self.node.brain.context.subscriptions.streams[self.handle].told
@@ -199,12 +215,18 @@ class Node:
     # --- what a test does ----------------------------------------------------------------------
 
     def consumer(
-        self, *keys: str, credit: int = 1, label: str = "", confirms: bool = False, **more: Any
+        self,
+        *keys: str,
+        credit: int = 1,
+        label: str = "",
+        confirms: bool = False,
+        secret: bytes = b"",
+        **more: Any,
     ) -> Consumer:
         """A consumer stream, subscribed to `keys` if there are any."""
         consumer = Consumer(self, self.mesh.next_handle())
         self.consumers[consumer.handle] = consumer
-        self.handle(events.ConsumerCame(consumer.handle, label, confirms))
+        self.handle(events.ConsumerCame(consumer.handle, label, confirms, secret))
         return consumer.subscribe(*keys, credit=credit, **more) if keys else consumer
 
     def push(self, type_: str, *payloads: bytes, count: int = 0, **rare: Any) -> list[int]:

@@ -178,6 +178,7 @@ class Client(Inspection):
         max_processing_time: float | None = None,
         max_attempts: int | None = None,
         backoff: tuple[float, float] | None = None,
+        reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T]: ...
@@ -193,6 +194,7 @@ class Client(Inspection):
         max_processing_time: float | None = None,
         max_attempts: int | None = None,
         backoff: tuple[float, float] | None = None,
+        reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T | T1]: ...
@@ -209,6 +211,7 @@ class Client(Inspection):
         max_processing_time: float | None = None,
         max_attempts: int | None = None,
         backoff: tuple[float, float] | None = None,
+        reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[T | T1 | T2]: ...
@@ -221,6 +224,7 @@ class Client(Inspection):
         max_processing_time: float | None = None,
         max_attempts: int | None = None,
         backoff: tuple[float, float] | None = None,
+        reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[Any]: ...
@@ -232,6 +236,7 @@ class Client(Inspection):
         max_processing_time: float | None = None,
         max_attempts: int | None = None,
         backoff: tuple[float, float] | None = None,
+        reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
     ) -> Deliveries[Any]:
@@ -252,6 +257,10 @@ class Client(Inspection):
             backoff: seconds before an object that failed here is tried again, doubled with each
                 failure, and the longest that grows; a nack with a delay has its own. By default as
                 the node is configured.
+            reconnect_grace: seconds for which leases outlive a lost connection: who is connected
+                to the same node again by then goes on where it was, also with what it acked
+                meanwhile. Longer ones make objects of a client that died wait so long. By default
+                they are returned at once.
             on_undecodable: what becomes of an object that does not fit its class: it is nacked, to
                 be tried again here or elsewhere, or made a dead letter.
             on_lost: called with id, attempt and reason when the lease of an unsettled delivery is
@@ -270,7 +279,7 @@ class Client(Inspection):
             found,
             credit=credit,
             credit_bytes=credit_bytes,
-            terms=Terms(max_processing_time, max_attempts, backoff),
+            terms=Terms(max_processing_time, max_attempts, backoff, reconnect_grace),
             reject_undecodable=on_undecodable == "reject",
             on_lost=on_lost,
             close_timeout_s=self._connector.options.close_timeout_s,

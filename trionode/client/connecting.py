@@ -66,6 +66,10 @@ def connect(
     return ClientBlock(addresses or (DEFAULT_ADDRESS,), options)
 
 
+SECRET_BYTES = 16
+"""Random bytes by which a node knows a consumer again that comes back."""
+
+
 class ClientBlock:
     """The `async with` block of a client.
 
@@ -101,7 +105,10 @@ class ClientBlock:
         producing = Producing(core, connector, definitions)
         consuming = Consuming(
             ConsumerCore(
-                name=name, version=this_version, producer=secrets.token_bytes(PRODUCER_BYTES)
+                name=name,
+                version=this_version,
+                producer=secrets.token_bytes(PRODUCER_BYTES),
+                secret=secrets.token_bytes(SECRET_BYTES),
             ),
             connector,
         )

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from trionode.client import resuming
 from trionode.client.consumer_stream import (
     EMIT,
     Confirmed,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trionode.client.emitting import Result
+    from trionode.client.resuming import Deferred
     from trionode.errors import Error
 
 CAREFUL_DELIVERIES = 256
@@ -115,6 +117,11 @@ class Subscription:
         self.abandoned: list[Lease] = []
         """Held deliveries whose handlers were cancelled."""
 
+    @property
+    def lasts(self) -> bool:
+        """Whether its leases outlive a broken stream."""
+        return bool(self.terms.reconnect_grace) and self.wanted and self.error is None
+
 
 class Taken(NamedTuple):
     """A delivery for the user; `urgent`: the node should be told before its handler begins."""
@@ -132,14 +139,22 @@ class ConsumerCore:
         streams: those that are open, oldest first.
     """
 
-    def __init__(self, *, name: str = "", version: str = "", producer: bytes = b"") -> None:
+    def __init__(
+        self, *, name: str = "", version: str = "", producer: bytes = b"", secret: bytes = b""
+    ) -> None:
         self.hello = frames.ClientHello(
             name=name, version=version, producer=producer, confirms=True
         )
         self.emitter = Emitter(producer)
+        self.results: dict[Lease, list[Result]] = {}
+        """What goes with acks that are not answered yet."""
         self.streams: list[ConsumerStream] = []
         self._subscriptions: dict[int, Subscription] = {}
         self._last_number = 0
+        self._secret = secret
+        self._opened = 0
+        self._broken: bytes | None = None
+        """The secret of the last stream that left something to go on with."""
 
     @property
     def wants_stream(self) -> bool:
@@ -225,12 +240,15 @@ class ConsumerCore:
         window = lease.window
         del window.held[lease.id]
         window.settling += 1
-        window.stream.settle(lease, way)
+        if window.deferred is None:
+            window.stream.settle(lease, way)
+        else:
+            window.deferred.append((lease, way, False))
 
     def emit(self, lease: Lease, results: list[Result]) -> None:
         """Ack a held delivery with results; raises as `settle` does."""
         self.settle(lease, EMIT)
-        lease.window.stream.emit(lease, results)
+        self.results[lease] = results
 
     def replace(self, lease: Lease, content: bytes, encoding: str) -> None:
         """Settle a held delivery by new content for the object; raises as `settle` does."""
@@ -261,8 +279,13 @@ class ConsumerCore:
         subscription.batches.clear()
         subscription.abandoned.clear()
         returned: list[Lease] = []
-        for window in subscription.windows:
+        for window in list(subscription.windows):
             window.buffered = 0
+            if window.away:
+                ended = self.over(resuming.end(window, LEFT))
+                returned += [each for each in ended if each.waiter is not None]
+                subscription.windows.remove(window)
+                continue
             held = list(window.held.values())
             if failure:
                 for lease in held:
@@ -282,18 +305,36 @@ class ConsumerCore:
         """A new Consume stream, which carries every subscription on from now on."""
         for older in self.streams:
             older.leaving = True
-        stream = ConsumerStream(self)
+        stream = ConsumerStream(self, self._next_secret())
         self.streams.append(stream)
         for subscription in self._subscriptions.values():
             if subscription.wanted and subscription.error is None:
-                stream.add(subscription)
+                away = [window for window in subscription.windows if window.away]
+                if away:
+                    stream.adopt(away[0])
+                else:
+                    stream.add(subscription)
         return stream
+
+    def _next_secret(self) -> bytes:
+        """That of the stream that broke, if one did; else one that no stream had before.
+
+        A stream that still lives has its own: at its node another one with the same would end it.
+        """
+        secret, self._broken = self._broken, None
+        if secret is None and self._secret:
+            self._opened += 1
+            secret = self._secret + self._opened.to_bytes(4, "big")
+        return secret or b""
 
     def fail_all(self, error: Error) -> list[Event]:
         """The client is over: every subscription fails."""
         events: list[Event] = []
         for stream in list(self.streams):
             events += stream.lose(str(error))
+        for subscription in list(self._subscriptions.values()):
+            for window in list(subscription.windows):
+                events += self.give_up(window, str(error))
         for subscription in self._subscriptions.values():
             subscription.error = subscription.error or error
             events.append(Confirmed(subscription))
@@ -303,6 +344,28 @@ class ConsumerCore:
         """The stream is over; called by itself."""
         if stream in self.streams:
             self.streams.remove(stream)
+
+    def set_aside(self, window: Window, secret: bytes, unsettled: Deferred) -> None:
+        """A window outlives its stream; the next one goes on with it."""
+        resuming.set_aside(window, unsettled)
+        self._broken = secret
+
+    def give_up(self, window: Window, reason: str) -> list[Event]:
+        """No stream has gone on with a window in time: everything in it is lost, if it is so."""
+        if not window.away:
+            return []
+        ended = self.over(resuming.end(window, reason))
+        events: list[Event] = [Ended(ended)] if ended else []
+        if self.drop(window):
+            events.append(Confirmed(window.subscription))
+        return events
+
+    def over(self, leases: list[Lease]) -> list[Lease]:
+        """These will not be settled any more; returns them."""
+        if self.results:
+            for lease in leases:
+                self.results.pop(lease, None)
+        return leases
 
     def drop(self, window: Window) -> bool:
         """The window is over with its stream; whether its subscription is closed by that."""

@@ -11,6 +11,9 @@ import attrs
 
 from trionode.client.emitting import emissions
 from trionode.client.leases import Batch, Lease, LeaseState, Window
+from trionode.client.resuming import confirm, names_of, unsettled_of
+from trionode.client.resuming import end as end_window
+from trionode.client.settle_frames import SETTLE_OBJECTS_MAX, parts_of, refused_of, settle_frame
 from trionode.errors import ProtocolError, Refused, Status
 from trionode.ids import to_runs
 from trionode.wire import frames
@@ -19,11 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from trionode.client.consumer_core import ConsumerCore, Subscription
-    from trionode.client.emitting import Result
     from trionode.schema.definition import Definition
-
-SETTLE_OBJECTS_MAX = 50_000
-"""Leases of one Settle frame: named one by one, they stay within the bounds of a message."""
 
 Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
@@ -68,12 +67,14 @@ class ConsumerStream:
     """One Consume call; made by `ConsumerCore.open_stream`.
 
     Attributes:
+        hello: what it begins with.
         leaving: whether only settles go on it any more.
         max_object_bytes: the largest payload that the node takes; 0: not known yet.
         windows: the subscriptions on it, by their numbers.
     """
 
-    def __init__(self, core: ConsumerCore) -> None:
+    def __init__(self, core: ConsumerCore, secret: bytes = b"") -> None:
+        self.hello = attrs.evolve(core.hello, secret=secret)
         self.leaving = False
         self.max_object_bytes = 0
         self.windows: dict[int, Window] = {}
@@ -92,7 +93,6 @@ class ConsumerStream:
         """Subscribes without an answer: number -> window and version of the wish."""
         self._settling: dict[int, tuple[Way, list[Lease]]] = {}
         self._ending: dict[int, Window] = {}
-        self._results: dict[Lease, list[Result]] = {}
         """What goes with acks that are not sent yet."""
         self._emitted: dict[int, int] = {}
         """Settles with results without an answer: number -> the first sequence."""
@@ -126,6 +126,15 @@ class ConsumerStream:
         subscription.windows.append(window)
         self.wish(window)
 
+    def adopt(self, window: Window) -> None:
+        """Go on with what another stream left; see `resuming`."""
+        window.stream = self
+        window.away = False
+        window.reported = 0
+        self.windows[window.subscription.number] = window
+        self.wish(window)
+        self.report(window)
+
     def wish(self, window: Window) -> None:
         """Tell the node the subscription's wish, as it is when the frame is made."""
         if not self.leaving:
@@ -142,12 +151,10 @@ class ConsumerStream:
         else:
             self._settles.setdefault(way, []).append(lease)
 
-    def emit(self, lease: Lease, results: list[Result]) -> None:
-        """What goes with the ack of a lease that was just settled by it."""
-        self._results[lease] = results
-
     def end(self, window: Window) -> None:
         """End a subscription, after all that was settled before."""
+        if window.deferred is not None:
+            return  # its settles have to wait, and it with them
         self._wishes.pop(window, None)
         self._unreported.pop(window, None)
         self._ends[window] = None
@@ -173,11 +180,11 @@ class ConsumerStream:
             self._unreported.clear()
         if self._acks:
             acks, self._acks = self._acks, []
-            made += [self._make_settle(ACK, part) for part in _parts(acks, SETTLE_OBJECTS_MAX)]
+            made += [self._make_settle(ACK, part) for part in parts_of(acks, SETTLE_OBJECTS_MAX)]
         if self._settles:
             for way, leases in self._settles.items():
                 most = 1 if way[0] in _ALONE else SETTLE_OBJECTS_MAX
-                made += [self._make_settle(way, part) for part in _parts(leases, most)]
+                made += [self._make_settle(way, part) for part in parts_of(leases, most)]
             self._settles = {}
         for window in self._ends:
             number = self._next_number()
@@ -196,34 +203,33 @@ class ConsumerStream:
         number = self._next_number()
         self._asked[number] = window, subscription.asked
         elsewhere = sum([each.outstanding for each in subscription.windows if each is not window])
-        return subscription.terms.frame(
+        wish = subscription.terms.frame(
             number,
             subscription.number,
             subscription.types,
             max(0, subscription.credit - elsewhere),
             subscription.credit_bytes,
         )
-
-    def _make_settle(self, way: Way, leases: list[Lease]) -> frames.Settle:
-        action, delay_ms, reason, encoding = way
-        number = self._next_number()
-        self._settling[number] = way, leases
-        attempts = [lease.attempt for lease in leases]
-        if way is EMIT:
-            return self._make_emitting(number, leases[0])
-        return frames.Settle(
-            number,
-            action,
-            to_runs([lease.id for lease in leases]),
-            None if max(attempts) == 1 else attempts,
-            delay_ms,
-            reason,
-            [lease.content for lease in leases] if action == "replace" else [],
-            encoding,
+        if window.deferred is None or window.resuming is not None:
+            return wish
+        names = names_of(window)
+        window.resuming = number, frozenset(names)
+        return attrs.evolve(
+            wish,
+            resumed_ids=to_runs([value for value, _ in names]),
+            resumed_attempts=[attempt for _, attempt in names],
+            resumed_delivered=window.delivered,
         )
 
+    def _make_settle(self, way: Way, leases: list[Lease]) -> frames.Settle:
+        number = self._next_number()
+        self._settling[number] = way, leases
+        if way is EMIT:
+            return self._make_emitting(number, leases[0])
+        return settle_frame(number, way, leases)
+
     def _make_emitting(self, number: int, lease: Lease) -> frames.Settle:
-        results = self._results.pop(lease)
+        results = self._core.results[lease]
         emitter = self._core.emitter
         acknowledged = emitter.acknowledged
         first = self._emitted[number] = emitter.number(len(results))
@@ -257,24 +263,34 @@ class ConsumerStream:
             raise ProtocolError(f"{type(frame).__name__} has no place on a Consume stream")
         return handler(frame)
 
-    def lose(self, reason: str) -> list[Event]:
-        """The stream is over: its leases are lost, and settles without an answer are in doubt."""
+    def lose(self, reason: str, *, coming_back: bool = False) -> list[Event]:
+        """The stream is over: its leases are lost, and settles without an answer are in doubt.
+
+        If the client is `coming_back`, subscriptions that have a time of grace keep theirs.
+        """
+        unsettled = unsettled_of(
+            list(self._settling.values()), [(ACK, self._acks), *self._settles.items()]
+        )
         ended: list[Lease] = []
-        for _, leases in self._settling.values():
-            ended += _end_all(leases, LeaseState.UNKNOWN, reason)
-        for leases in (self._acks, *self._settles.values()):
-            ended += _end_all(leases, LeaseState.REFUSED, reason)
         confirmed: list[Event] = []
         carried = list(self.windows.values())
         self.windows.clear()
         for window in carried:
-            ended += _end_all(window.held.values(), LeaseState.LOST, reason)
-            window.held.clear()
+            waiting = unsettled.pop(window, [])
+            if coming_back and not self.leaving and window.subscription.lasts:
+                self._core.set_aside(window, self.hello.secret, waiting)
+                continue
+            window.deferred = [*(window.deferred or ()), *waiting]
+            ended += end_window(window, reason)
             if self._core.drop(window):
                 confirmed.append(Confirmed(window.subscription))
+        for waiting in unsettled.values():
+            for lease, _, in_doubt in waiting:
+                lease.end(LeaseState.UNKNOWN if in_doubt else LeaseState.REFUSED, reason)
+                ended.append(lease)
+        self._core.over(ended)
         self._acks.clear()
         self._settles.clear()
-        self._results.clear()
         for first in self._emitted.values():
             self._core.emitter.resolve(first)
         self._emitted.clear()
@@ -308,6 +324,7 @@ class ConsumerStream:
             first = self._emitted.pop(frame.number, None)
             if first is not None:
                 self._core.emitter.resolve(first)
+                self._core.over(settled[1])
             return self._on_settled(*settled, frame)
         asked = self._asked.pop(frame.number, None)
         if asked is not None:
@@ -322,10 +339,7 @@ class ConsumerStream:
     def _on_settled(self, way: Way, leases: list[Lease], frame: frames.Answered) -> list[Event]:
         if frame.status is not Status.OK:
             return self._on_settle_refused(way, leases, frame)
-        refused = {
-            (int.from_bytes(name, "big"), attempt): reason
-            for name, attempt, reason in frame.refused
-        }
+        refused = refused_of(frame)
         ended: list[Lease] = []
         windows: dict[Window, None] = {}
         for lease in leases:
@@ -373,6 +387,8 @@ class ConsumerStream:
         self, window: Window, version: int, frame: frames.Answered
     ) -> list[Event]:
         subscription = window.subscription
+        if window.resuming is not None and window.resuming[0] == frame.number:
+            return self._on_resumed(window, version, frame)
         if frame.status is Status.OK:
             window.confirmed = True
         else:
@@ -383,6 +399,24 @@ class ConsumerStream:
                 subscription.error = error
         subscription.answered = max(subscription.answered, version)
         return [Confirmed(subscription)]
+
+    def _on_resumed(self, window: Window, version: int, frame: frames.Answered) -> list[Event]:
+        """The node goes on with a subscription, or does not know it: what is left of its leases."""
+        subscription = window.subscription
+        if frame.status is Status.OK:
+            window.confirmed = True
+            ended, going = confirm(window, refused_of(frame))
+            self._core.over(ended)
+            for lease, way, _ in going:
+                self.settle(lease, way)
+        else:
+            ended = self._core.over(end_window(window, frame.message))
+            subscription.error = Refused(frame.status, frame.message, frame.hint)
+        if not subscription.wanted:
+            self.end(window)
+        subscription.answered = max(subscription.answered, version)
+        events: list[Event] = [Ended(ended)] if ended else []
+        return [*events, Arrived(subscription), *self._freed([window])]
 
     def _on_lost(self, frame: frames.Lost) -> list[Event]:
         self._lost += 1
@@ -414,16 +448,3 @@ class ConsumerStream:
                     self._core.freed(window)
                     return None
         return None
-
-
-def _end_all(leases: Iterable[Lease], state: LeaseState, reason: str) -> list[Lease]:
-    ended = list(leases)
-    for lease in ended:
-        lease.end(state, reason)
-    return ended
-
-
-def _parts(leases: list[Lease], most: int) -> list[list[Lease]]:
-    if len(leases) <= most:
-        return [leases]
-    return [leases[start : start + most] for start in range(0, len(leases), most)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trionode.client.consumer_core import ConsumerCore, Subscription
     from trionode.client.consumer_stream import Event, Way
     from trionode.client.emitting import Result
-    from trionode.client.leases import Lease
+    from trionode.client.leases import Lease, Window
     from trionode.client.node_connection import NodeConnection
     from trionode.client.terms import Terms
     from trionode.net.call import Call
@@ -79,6 +79,8 @@ class Consuming:
         self._connector = connector
         self._open: dict[ConsumerStream, _Open] = {}
         self._wanted = trio.Event()
+        self._adopted = trio.Event()
+        """Set, and replaced, when a stream opens, which adopts what was set aside."""
         self._breathe_at = 0.0
         self._on_event: Mapping[type, Callable[[Any], None]] = {
             Arrived: self._on_news,
@@ -198,10 +200,12 @@ class Consuming:
             node.leave(str(error))
             return
         with call:
-            call.send(MESSAGEPACK.encode(self.core.hello))
             stream = self.core.open_stream()
+            call.send(MESSAGEPACK.encode(stream.hello))
             opened = self._open[stream] = _Open(stream, call)
             opened.work.set()
+            self._adopted.set()
+            self._adopted = trio.Event()
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, opened)
@@ -211,14 +215,31 @@ class Consuming:
             finally:
                 del self._open[stream]
         reason = str(outcome or "the node ended the consumer stream")
-        self._handle(stream.lose(reason))
-        if isinstance(outcome, Refused) and outcome.grpc_status in _FINAL:
+        final = isinstance(outcome, Refused) and outcome.grpc_status in _FINAL
+        windows = list(stream.windows.values())
+        self._handle(stream.lose(reason, coming_back=not final))
+        if final:
+            assert outcome is not None
             self._handle(self.core.fail_all(outcome))
         else:
             if isinstance(outcome, Refused):
                 self._connector.book.avoid(node.address)
             node.leave(reason)
         self.wake()
+        await self._give_up_in_time(windows, reason)
+
+    async def _give_up_in_time(self, windows: list[Window], reason: str) -> None:
+        """What was set aside is lost once no stream has gone on with it for its time of grace.
+
+        The node counts from when it noticed the break, which was no earlier than the client's.
+        """
+        lost = trio.current_time()
+        for window in sorted(windows, key=lambda each: each.subscription.terms.reconnect_grace):
+            deadline = lost + window.subscription.terms.reconnect_grace
+            with trio.move_on_at(deadline):
+                while window.away:
+                    await self._adopted.wait()
+            self._handle(self.core.give_up(window, reason))
 
     async def _read(self, opened: _Open, node: NodeConnection) -> Error | None:
         """Take in what the node says; why the stream ended, or None when it did in order."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from trionode.client.consumer_core import Subscription
     from trionode.client.consumer_stream import ConsumerStream
+    from trionode.client.resuming import Deferred
     from trionode.errors import Error
     from trionode.wire import frames
 
@@ -165,6 +166,15 @@ class Batch:
             self.window,
         )
 
+    def names(self) -> list[tuple[int, int]]:
+        """The deliveries that are still to be taken, as (id, attempt)."""
+        attempts = self._frame.attempts
+        return [
+            (self.ids[index], 1 if attempts is None else attempts[index])
+            for index in range(self.position, len(self.ids))
+            if index not in self._dropped
+        ]
+
     def drop(self, value: int, attempt: int) -> bool:
         """Skip a delivery whose lease is lost; whether it is here."""
         frame = self._frame
@@ -180,12 +190,15 @@ class Window:
     """One subscription on one stream; the core alone changes it."""
 
     __slots__ = (
+        "away",
         "buffered",
         "confirmed",
+        "deferred",
         "delivered",
         "ended",
         "held",
         "reported",
+        "resuming",
         "settling",
         "started",
         "stream",
@@ -210,6 +223,13 @@ class Window:
         """Whether the node has accepted the subscription."""
         self.ended = False
         """Whether the node has confirmed its end."""
+        self.away = False
+        """Whether its stream is lost and no other carries it yet; see `resuming`."""
+        self.resuming: tuple[int, frozenset[tuple[int, int]]] | None = None
+        """The number of the Subscribe by which it goes on, and the (id, attempt) of the leases
+        named in it, until that is answered."""
+        self.deferred: Deferred | None = None
+        """Settles that wait until then; None: it is neither away nor resuming."""
 
     @property
     def outstanding(self) -> int:

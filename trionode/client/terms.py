@@ -17,6 +17,7 @@ class Terms:
         max_processing_time: seconds that a delivery may take; 0: without bound.
         max_attempts: failures after which an object is a dead letter.
         backoff: seconds before an object is tried again after its first failure, and at most.
+        reconnect_grace: seconds for which leases outlive a lost connection.
 
     Raises:
         ValueError: a value that cannot be.
@@ -25,9 +26,11 @@ class Terms:
     max_processing_time: float | None = None
     max_attempts: int | None = None
     backoff: tuple[float, float] | None = None
+    reconnect_grace: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         _check_seconds("max_processing_time", self.max_processing_time)
+        _check_seconds("reconnect_grace", self.reconnect_grace)
         if self.max_attempts is not None and self.max_attempts < 1:
             raise ValueError(f"max_attempts is a number from 1 on, not {self.max_attempts}")
         if self.backoff is not None:
@@ -52,6 +55,7 @@ class Terms:
             self.max_attempts,
             _ms(base),
             _ms(cap),
+            round(self.reconnect_grace * MS_PER_S),
         )
 
 

@@ -82,7 +82,9 @@ class Consuming:
         stream = ConsumerStream(wire, context.mint_handle(), producer)
         self._streams[stream.handle] = stream
         label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
-        context.engine.handle(events.ConsumerCame(stream.handle, label, hello.confirms))
+        context.engine.handle(
+            events.ConsumerCame(stream.handle, label, hello.confirms, hello.secret)
+        )
         died = True
         try:
             wire.send(context.hello())
@@ -112,6 +114,7 @@ class Consuming:
         handler(stream, frame)
 
     def _subscribe(self, stream: ConsumerStream, frame: frames.Subscribe) -> None:
+        self._settles.check_count(frame.resumed_ids, stream.handle)
         known = stream.subscriptions.get(frame.subscription)
         try:
             keys = _keys_of(frame, known, TYPES_MAX - stream.types)
@@ -125,7 +128,8 @@ class Consuming:
         credit_bytes = min(frame.credit_bytes, self._bytes_max)
         event = convert.subscribed(frame, stream.handle, keys, credit, credit_bytes)
         # The answer before the deliveries: a client knows then that the subscription stands.
-        stream.wire.send(frames.Answered(frame.number))
+        if event.resumed is None:
+            stream.wire.send(frames.Answered(frame.number))
         self._context.engine.handle(event)
 
     def _unsubscribe(self, stream: ConsumerStream, frame: frames.Unsubscribe) -> None:

@@ -189,8 +189,17 @@ def subscribed(
         frame.max_attempts,
         _wish_s(frame.retry_base_ms),
         _wish_s(frame.retry_cap_ms),
+        seconds(frame.reconnect_grace_ms),
     )
-    return events.Subscribed(stream, frame.subscription, keys, credit, credit_bytes, wishes)
+    resumed = None
+    if frame.resumed_delivered is not None:
+        ids: list[int] = from_runs(frame.resumed_ids)  # type: ignore[assignment]  # see settled
+        attempts = frame.resumed_attempts or [1] * len(ids)
+        held = list(zip(ids, attempts, strict=True))
+        resumed = events.Resumed(frame.number, held, frame.resumed_delivered)
+    return events.Subscribed(
+        stream, frame.subscription, keys, credit, credit_bytes, wishes, resumed
+    )
 
 
 def _wish_s(duration_ms: int | None) -> float | None:

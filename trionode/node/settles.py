@@ -15,7 +15,7 @@ from trionode.routing.model import Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trionode.ids import ObjectId
+    from trionode.ids import ObjectId, Run
     from trionode.node.context import NodeContext
     from trionode.wire import frames
 
@@ -39,7 +39,7 @@ class Settles:
             Refused: its content cannot be taken, so nothing of it is to be done.
             ProtocolError: nobody may say that.
         """
-        self._check_count(frame, stream)
+        self.check_count(frame.ids, stream)
         ids = from_runs(frame.ids)
         if frame.action == "replace":
             self._check_content(frame, ids)
@@ -57,20 +57,21 @@ class Settles:
             emitted,
         )
 
-    def _check_count(self, frame: frames.Settle, stream: int) -> None:
+    def check_count(self, runs: list[Run], stream: int) -> None:
         """Let nobody have a million refusals made by twenty bytes.
 
         Raises:
-            ProtocolError: the settle names more leases than the consumer can have.
+            ProtocolError: more leases are named than the consumer can have.
         """
-        count = sum([count for _, count in frame.ids])
+        count = sum([count for _, count in runs])
         if count <= SETTLE_MAX:
             return
-        streams = self._context.engine.brain.context.subscriptions.streams
-        held = sum([len(each.leases) for each in streams[stream].subscriptions.values()])
+        found = self._context.engine.brain.context.subscriptions.streams.get(stream)
+        windows = [] if found is None else list(found.subscriptions.values())
+        held = sum([len(each.leases) for each in windows])
         if count > held:
             raise ProtocolError(
-                f"a settle of {count} leases by a consumer that has {held}",
+                f"{count} leases are named by a consumer that has {held}",
                 grpc_status=Status.INVALID_ARGUMENT,
             )
 

@@ -72,9 +72,9 @@ class Brain:
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
-            events.ConsumerCame: lambda event, _now: self._consumers.came(event),
+            events.ConsumerCame: self._consumers.came,
             events.ConsumerGone: self._consumers.gone,
-            events.Subscribed: lambda event, _now: self._consumers.subscribe(event),
+            events.Subscribed: self._consumers.subscribe,
             events.Unsubscribed: self._consumers.unsubscribe,
             events.Started: self._consumers.started,
             events.Heard: lambda event, _now: self._consumers.heard(event),
@@ -237,6 +237,7 @@ class Brain:
             "doubt": self._doubt_due,
             "giver": self._takings.away_due,
             "overdue": self._leases.overdue,
+            "away": self._consumers.away_too_long,
             "keys": self._intake.keys_due,
             "order": self._keys.due,
         }
@@ -304,10 +305,11 @@ class Brain:
         for table in {item.table.name: item.table for item in items}.values():
             self._leases.match(table)
 
-    def _drain(self, _event: events.DrainStarted, _now: float) -> None:
+    def _drain(self, _event: events.DrainStarted, now: float) -> None:
         """R10: no new leases, no objects in, no interest out; what is ready goes to peers."""
         context = self._context
         context.draining = True
+        self._consumers.drain(now)
         context.leftover = not context.durable
         context.stale_interest.update(dict.fromkeys(context.subscriptions.demands))
         context.stale_interest.update(dict.fromkeys(self._interest.routes))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trionode.routing import effects, history
+from trionode.routing import effects, history, resuming
 from trionode.routing.failures import died
 from trionode.routing.model import State
-from trionode.routing.overdue import note_start
+from trionode.routing.overdue import note_start, watch
 from trionode.routing.patterns import is_pattern
 from trionode.routing.subscriptions import ConsumerStream, Terms
 
@@ -31,36 +31,89 @@ class Consumers:
         self._leases = leases
         self._failures = failures
 
-    def came(self, event: events.ConsumerCame) -> None:
-        """A consumer stream opened."""
-        stream = ConsumerStream(event.stream, event.label, event.confirms)
-        self._context.subscriptions.streams[event.stream] = stream
+    def came(self, event: events.ConsumerCame, now: float) -> None:
+        """A consumer stream opened, maybe in the place of one that broke."""
+        book = self._context.subscriptions
+        before = book.secrets.get(event.secret) if event.secret else None
+        if before is not None and before.handle in book.streams:
+            # The consumer has noticed earlier than this node that the old stream is broken.
+            self._broken(book.streams.pop(before.handle), now)
+            before = book.secrets.get(event.secret)
+        stream = before or ConsumerStream(event.stream, secret=event.secret)
+        stream.handle, stream.label, stream.confirms = event.stream, event.label, event.confirms
+        stream.told, stream.heard, stream.silent = 0, 0, False
+        book.streams[event.stream] = stream
+        if event.secret:
+            book.secrets[event.secret] = stream
 
     def gone(self, event: events.ConsumerGone, now: float) -> None:
         """A consumer stream ended: all its leases return, those begun by a dead one counted."""
         stream = self._context.subscriptions.streams.pop(event.stream, None)
         if stream is None:
             return
-        self._end(list(stream.subscriptions.values()), now, dead=event.died)
+        if event.died:
+            self._broken(stream, now)
+            return
+        self._end(list(stream.subscriptions.values()), now, dead=False)
+        self._context.subscriptions.secrets.pop(stream.secret, None)
 
-    def subscribe(self, event: events.Subscribed) -> None:
-        """Open a subscription or set its window and terms again."""
+    def _broken(self, stream: ConsumerStream, now: float) -> None:
+        """A stream ended without a word; what has a `reconnect_grace` keeps its leases for that."""
+        resuming.set_aside(self._context, stream, now)
+        ended = [each for each in stream.subscriptions.values() if each.away_until is None]
+        self._end(ended, now, dead=True)
+        self._forget_empty(stream)
+
+    def _forget_empty(self, stream: ConsumerStream) -> None:
+        book = self._context.subscriptions
+        if not stream.subscriptions and stream.handle not in book.streams:
+            book.secrets.pop(stream.secret, None)
+
+    def away_too_long(self, subscription: Subscription, now: float) -> None:
+        """A timer: unless the consumer has come back in time, it has died."""
+        until, stream = subscription.away_until, subscription.stream
+        if until is not None and until <= now and subscription.number in stream.subscriptions:
+            self._end([subscription], now, dead=True)
+            self._forget_empty(stream)
+
+    def drain(self, now: float) -> None:
+        """The node is leaving: who is away can't come back to it, which is not their doing."""
+        for stream in list(self._context.subscriptions.secrets.values()):
+            away = [each for each in stream.subscriptions.values() if each.away_until is not None]
+            self._end(away, now, dead=False)
+            self._forget_empty(stream)
+
+    def subscribe(self, event: events.Subscribed, now: float) -> None:
+        """Open a subscription, set its window and terms again, or have it go on where it was."""
         context = self._context
         stream = context.subscriptions.streams.get(event.stream)
         if stream is None:
             return
         subscription = stream.subscriptions.get(event.subscription)
+        if subscription is not None and resuming.is_another(subscription, event):
+            self._end([subscription], now, dead=True)
+            subscription = None
         if subscription is None:
             fresh = context.subscriptions.open(stream, event.subscription, event.keys)
             context.stale_interest.update(dict.fromkeys(fresh))
             for key in fresh:
                 context.custody.patterns.open(key)
             subscription = stream.subscriptions[event.subscription]
+        subscription.away_until = None
+        undelivered: list[HeldObject] = []
+        if event.resumed is not None:
+            undelivered, refused = resuming.resume(subscription, event.resumed)
+            self._leases.release(undelivered)
+            context.out.append(effects.AnswerSettle(event.stream, event.resumed.number, refused))
         subscription.terms = Terms.of(event.wishes, context.options)
         subscription.credit = event.credit
         subscription.credit_bytes = event.credit_bytes
         subscription.refresh()
+        self._failures.note(undelivered, history.RETURNED, "it did not reach its consumer")
+        self._leases.ready_again(undelivered, now)
         self._leases.credit_freed([subscription])
+        if subscription.terms.max_processing_s:
+            watch(context, subscription, now)
 
     def unsubscribe(self, event: events.Unsubscribed, now: float) -> None:
         """End a subscription; its leases return uncounted."""

@@ -63,12 +63,14 @@ class ConsumerCame:
     """A consumer stream opened.
 
     `label` names its consumer for people. `confirms`: it tells of what it starts (`Started`), and
-    when it has taken in that leases were taken back (`Heard`).
+    when it has taken in that leases were taken back (`Heard`). `secret`: who comes with the one of
+    a stream that broke goes on with what that one left (`reconnect_grace`).
     """
 
     stream: Handle
     label: str = ""
     confirms: bool = False
+    secret: bytes = b""
 
 
 @attrs.frozen
@@ -80,8 +82,21 @@ class ConsumerGone:
 
 
 @attrs.frozen
+class Resumed:
+    """What a consumer still has of a subscription on its stream before this one.
+
+    `held` are leases as (id, attempt); `delivered` how many deliveries reached it there. `number`
+    is answered by which of them are no longer its own.
+    """
+
+    number: int
+    held: list[tuple[int, int]]
+    delivered: int
+
+
+@attrs.frozen
 class Subscribed:
-    """A subscription was opened, or its window set again."""
+    """A subscription was opened, or its window set again, or it goes on from a broken stream."""
 
     stream: Handle
     subscription: int
@@ -89,6 +104,7 @@ class Subscribed:
     credit: int
     credit_bytes: int
     wishes: Wishes = NO_WISHES
+    resumed: Resumed | None = None
 
 
 @attrs.frozen

@@ -101,13 +101,15 @@ class Wishes:
     """What a subscription asks for beside its window; None: as the node has it configured.
 
     `max_processing_s` is how long a delivery may take, 0 without bound; `max_attempts` after how
-    many failures its consumer makes a dead letter; the other two shape the back-off.
+    many failures its consumer makes a dead letter; the two after it shape the back-off.
+    `reconnect_grace_s` is how long leases outlive a broken stream.
     """
 
     max_processing_s: float | None = None
     max_attempts: int | None = None
     retry_base_s: float | None = None
     retry_cap_s: float | None = None
+    reconnect_grace_s: float = 0.0
 
 
 NO_WISHES = Wishes()
@@ -121,6 +123,7 @@ class Terms:
     max_attempts: int = 1
     retry_base_s: float = 0.0
     retry_cap_s: float = 0.0
+    reconnect_grace_s: float = 0.0
 
     @classmethod
     def of(cls, wishes: Wishes, options: RoutingOptions) -> Terms:
@@ -142,8 +145,9 @@ class Subscription:
 
     `delivered` counts deliveries ever made, `started` how many of these a handler has begun.
     `lines` are the keys in whose line it stands; `demands` are in the order in which what is freed
-    of the window is offered to their types. `starts` and `look_at` are for `overdue`: (how many
-    were started, when that was told), and when to look for what is overdue.
+    of the window is offered to their types. `starts` and `look_at` are for `overdue`:
+    (how many were started, when that was told), and when to look for what is overdue. `away_until`
+    is set while its stream is broken.
     """
 
     stream: ConsumerStream
@@ -161,6 +165,7 @@ class Subscription:
     terms: Terms = DEFAULT_TERMS
     starts: list[tuple[int, float]] = attrs.field(factory=list)
     look_at: float = float("inf")
+    away_until: float | None = None
 
     def refresh(self) -> None:
         """Recompute the free window after leases or credit changed, and stand in line again.
@@ -196,6 +201,8 @@ class ConsumerStream:
     `confirms`: the consumer tells what it starts, and when it has taken in that leases were taken
     back; `told` and `heard` are how many times it was told of that, and has said so. While it is
     `silent` about some that its own slowness caused, it gets nothing.
+
+    `secret`: whoever opens a stream with the same one is the same consumer.
     """
 
     handle: Handle
@@ -204,6 +211,7 @@ class ConsumerStream:
     told: int = 0
     heard: int = 0
     silent: bool = False
+    secret: bytes = b""
     subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
     suspects: int = 0
 
@@ -213,6 +221,8 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.streams: dict[Handle, ConsumerStream] = {}
+        self.secrets: dict[bytes, ConsumerStream] = {}
+        """Streams with a secret, also broken ones whose consumers may come back."""
         self.demands: dict[str, Demand] = {}
 
     def line(self, table: TypeTable) -> Demand | Demands | None:

@@ -30,6 +30,9 @@ HAND_ACTIONS = frozenset({"retry", "discard"})
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _INT_MAX = 2**63 - 1
 
+SECRET_BYTES_MAX = 64
+"""Of a consumer's secret; random bytes beyond that make nothing safer."""
+
 
 def count_of(runs: Sequence[Run]) -> int:
     """How many objects the runs name together.
@@ -153,6 +156,8 @@ def _details_within(details: Mapping[int, Any], count: int) -> None:
 def _client_hello(frame: frames.ClientHello) -> None:
     if len(frame.producer) not in (0, PRODUCER_BYTES):
         raise ValueError(f"producer must be {PRODUCER_BYTES} bytes")
+    if len(frame.secret) > SECRET_BYTES_MAX:
+        raise ValueError(f"secret must be at most {SECRET_BYTES_MAX} bytes")
 
 
 def _push(frame: frames.Push) -> None:
@@ -165,6 +170,7 @@ def _push(frame: frames.Push) -> None:
 def _subscribe(frame: frames.Subscribe) -> None:
     if frame.max_attempts is not None and frame.max_attempts < 1:
         raise ValueError("max_attempts must be at least 1")
+    _objects(count_of(frame.resumed_ids), None, frame.resumed_attempts)
 
 
 def _pushed(frame: frames.Pushed) -> None:

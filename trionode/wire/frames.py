@@ -89,7 +89,8 @@ class ClientHello:
     `acknowledged` the sequence up to which the producer knows the outcome of its pushes and will
     never send them again. `confirms`: this consumer sends Started for what its handlers start, and
     Heard for each Lost; until it has done so of what was taken back because it was slow, it gets
-    nothing more.
+    nothing more. `secret`: random bytes; who comes with those of a Consume stream that broke is its
+    consumer (`reconnect_grace_ms`).
     """
 
     protocol_min: int = PROTOCOL_MIN
@@ -99,6 +100,7 @@ class ClientHello:
     producer: bytes = b""
     acknowledged: int = 0
     confirms: bool = False
+    secret: bytes = b""
 
 
 @attrs.frozen
@@ -168,6 +170,12 @@ class Subscribe:
     (from its Started where the consumer confirms, else from its Deliver; 0: without bound),
     after how many failures of its consumers an object is a dead letter, and the back-off before it
     is tried again: first, and at most.
+
+    `reconnect_grace_ms`: for how long leases outlive a broken stream. A consumer that comes back
+    within that time names, by `resumed_ids` and `resumed_attempts` (None: all 1), the leases that
+    it still has, and by `resumed_delivered` how many deliveries of this subscription have reached
+    it; the counts of Started go on from there. The Answered refuses those that are over. None: it
+    does not come back.
     """
 
     number: int
@@ -179,6 +187,10 @@ class Subscribe:
     max_attempts: int | None = None
     retry_base_ms: int | None = None
     retry_cap_ms: int | None = None
+    reconnect_grace_ms: int = 0
+    resumed_ids: Runs = attrs.field(factory=list)
+    resumed_attempts: list[int] | None = None
+    resumed_delivered: int | None = None
 
 
 @attrs.frozen
