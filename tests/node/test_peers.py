@@ -215,11 +215,22 @@ async def test_a_definition_learnt_over_a_link_goes_on_with_what_is_offered(auto
 # --- which link stays -------------------------------------------------------------------------
 
 
-async def test_a_new_hello_from_the_same_side_takes_the_place_of_the_old_link(autojump_clock):
+def silence(node, peer: str = HIGHEST) -> None:
+    """Have a peer's link answer no PING any more, as when its host is gone."""
+
+    async def is_alive() -> bool:
+        return False
+
+    node.node._mesh.links[peer].is_alive = is_alive
+
+
+@pytest.mark.parametrize("incarnation", [1, 2])
+async def test_a_new_hello_takes_the_place_of_a_link_that_is_dead(incarnation, autojump_clock):
     async with mesh(1) as nodes, stranger(nodes[0]) as old:
         old.say(interest("A"))
         await nodes[0].node.context.engine.until(lambda: brain_of(nodes[0]).interest.routes)
-        async with stranger(nodes[0]) as new:
+        silence(nodes[0])
+        async with stranger(nodes[0], hello(incarnation=incarnation)) as new:
             with pytest.raises(ConnectionLost):
                 await old.hear(frames.OfferAnswer)
             assert linked_peers(nodes[0].status()) == 1
@@ -230,12 +241,33 @@ async def test_a_new_hello_from_the_same_side_takes_the_place_of_the_old_link(au
             assert nodes[0].status()["counters"]["faults"] == 0
 
 
+@pytest.mark.parametrize(("incarnation", "status"), [(1, "ALREADY_EXISTS"), (2, "ABORTED")])
+async def test_whoever_says_to_be_a_node_whose_link_lives_is_refused(
+    incarnation, status, caplog, autojump_clock
+):
+    async with mesh(1) as nodes, stranger(nodes[0]) as link:
+        for _ in range(3):
+            assert status in await why_refused(nodes[0], hello(incarnation=incarnation))
+        link.say(interest("A"))
+        await nodes[0].node.context.engine.until(lambda: brain_of(nodes[0]).interest.routes)
+        assert linked_peers(nodes[0].status()) == 1
+    assert caplog.text.count("two nodes have one id") == (status == "ABORTED")
+
+
+async def test_a_link_that_is_not_young_is_not_replaced_from_the_other_side(autojump_clock):
+    async with mesh(2) as nodes:
+        for node, other in (nodes.nodes, reversed(nodes.nodes)):
+            identity = other.node.context.identity
+            said = hello(identity.node, identity.incarnation, name=other.name)
+            await trio.sleep(60)
+            assert "ALREADY_EXISTS" in await why_refused(node, said)
+            await node.linked(1)
+
+
 async def test_an_older_incarnation_cannot_take_the_place_of_a_newer(autojump_clock):
-    async with mesh(1) as nodes, stranger(nodes[0], hello(incarnation=9)) as link:
+    async with mesh(1) as nodes, stranger(nodes[0], hello(incarnation=9)):
+        silence(nodes[0])
         assert "newer incarnation" in await why_refused(nodes[0], hello(incarnation=8))
-        async with stranger(nodes[0], hello(incarnation=10)):
-            with pytest.raises(ConnectionLost):
-                await link.hear(frames.OfferAnswer)
 
 
 async def test_a_hello_that_is_amiss_is_refused(autojump_clock):
@@ -245,21 +277,51 @@ async def test_a_hello_that_is_amiss_is_refused(autojump_clock):
         assert nodes[0].status()["peers"] == []
 
 
-async def test_of_two_nodes_with_one_id_the_one_that_began_later_ends_and_says_why(autojump_clock):
-    stores = {"node0": KeptStore("same", 5), "node1": KeptStore("same", 6)}
+def twins(name: str) -> KeptStore:
+    """Stores of which the first two are copies of one; that of node1 was opened later."""
+    copies = {"node0": KeptStore("same", 5), "node1": KeptStore("same", 6)}
+    return copies.get(name) or KeptStore(name)
+
+
+async def test_who_finds_an_older_life_of_itself_at_a_configured_address_ends(autojump_clock):
     with pytest.raises(BaseExceptionGroup) as group:
-        async with mesh(2, links=lambda _: [], store=stores.get) as nodes:
-            nodes[0].node._peers.told("same", nodes[1].address)
+        async with mesh(2, store=twins, start=False) as nodes:
+            for node in nodes.nodes:
+                await node.start()
             await trio.sleep(60)
-    assert group.group_contains(NodeFailed, match="in use already")
+    assert group.group_contains(NodeFailed, match="in use already, by node node0 at node0:7400")
 
 
-async def test_the_node_that_stays_of_two_with_one_id_goes_on_dialling(autojump_clock):
+async def test_who_is_told_by_a_configured_peer_to_be_the_second_of_its_id_ends(autojump_clock):
+    links = {0: [], 1: [2], 2: [0]}
+    with pytest.raises(BaseExceptionGroup) as group:
+        async with mesh(3, store=twins, start=False, links=links.get) as nodes:
+            for index in (0, 2):
+                await nodes[index].start()
+            await nodes[2].linked(1)
+            await nodes[1].start()
+            await trio.sleep(60)
+    match = "in use already: node node0 at node0:7400 has the id same, and is linked"
+    assert group.group_contains(NodeFailed, match=match)
+
+
+@pytest.mark.parametrize("incarnation", [4, 6])
+async def test_who_only_says_to_have_a_nodes_id_ends_nobody(incarnation, caplog, autojump_clock):
     stores = {"node0": KeptStore("same", 5)}
     async with mesh(2, store=lambda name: stores.get(name) or KeptStore(name)) as nodes:
-        assert "another node" in await why_refused(nodes[0], hello("same", 6))
+        for _ in range(3):
+            said = hello("same", incarnation)
+            assert "another node with the id same" in await why_refused(nodes[0], said)
         await nodes[0].linked(1)
         assert nodes[0].node._failure == ""
+    assert caplog.text.count("two nodes have one id") == 1
+
+
+async def test_who_is_found_at_an_address_that_a_peer_told_ends_nobody(autojump_clock):
+    async with mesh(2, store=twins, links=lambda _: []) as nodes:
+        nodes[1].node._peers.told("same", nodes[0].address)
+        await trio.sleep(60)
+        assert [node.node._failure for node in nodes.nodes] == ["", ""]
 
 
 # --- dialling ---------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ class Link:
         handle: its name in the brain.
         peer: who is at the other end.
         ours: whether this node dialled.
+        since: when it was opened.
         over: set when the link has ended.
     """
 
@@ -71,6 +72,7 @@ class Link:
         self.handle = context.mint_handle()
         self.peer = peer
         self.ours = ours
+        self.since = trio.current_time()
         self.over = trio.Event()
         self._wire = wire
         self._context = context

@@ -3,10 +3,17 @@
 Theory of operation. Both sides of a link say hello first. Whoever receives a hello looks whether it
 has a link to that node already:
 
-- an older incarnation of the node, or a link dialled from the same side: the old link is a ghost of
-  what was before; the new one takes its place;
-- a link dialled from the other side: both dialled at once. The connection of the lower id wins
-  (R9), on both sides by the same rule. Should the winner not answer a PING, it is a ghost as well.
+- a young link of the same life of the node, dialled from the other side: both dialled at once. The
+  connection of the lower id wins (R9), on both sides by the same rule;
+- else, a link whose peer answers a PING stays, and the new one is refused: by whoever says to be
+  that node. Where it says to be a later life of it, two processes have one node id, and the later
+  one is told that it is the second;
+- a link whose peer does not answer is a ghost of what was before; the new one takes its place.
+
+A node that is told by a configured peer that it is the second of its id ends, and so does one that
+finds an older life of itself at a configured address. What anybody else says of this node's id is
+refused and logged, and ends nobody: anybody can say it. Who is not authenticated can still take the
+place of a node that is away.
 
 A node that is told of others dials them when discovery is on; the one with the higher id waits a
 moment first, so that two nodes that hear of each other rarely dial both.
@@ -36,6 +43,11 @@ if TYPE_CHECKING:
 
 _ANY_HOSTS = {"0.0.0.0", "::", ""}  # noqa: S104  # recognised, not listened on
 
+CROSSING_S = 30.0
+"""Links that are older than that have not been dialled at the same time as a new one."""
+CLAIMS_SAID_MAX = 100
+"""Claims of an id that are logged: anybody can make them."""
+TWIN_HINT = "was the data directory copied? Give each node its own"
 NEWS_S = 0.1
 """How long news of the node's links waits for more of it."""
 
@@ -53,8 +65,8 @@ class Mesh:
     Args:
         context: of the node.
         on_told: called with (node id, address) of each node that a peer tells of.
-        on_twin: called with a message when another process runs with this node's id, and began
-            before this one.
+        on_twin: called with a message when another process runs with this node's id, began before
+            this one, and is known from a configured address.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Mesh:
         self._on_twin = on_twin
         self._by_handle: dict[int, Link] = {}
         self._names_said: set[str] = set()
+        self._claims_said: set[str] = set()
         context.peer_addresses = self.addresses
         context.engine.connect(
             {
@@ -125,13 +138,21 @@ class Mesh:
         if hello.node == self._context.identity.node:
             # Both sides see it: the dialler learns whom it dialled.
             wire.send(self._hello())
-            self._judge_own_id(hello)
+            self._refuse_own_id(hello)
         link = await self._admit(wire, hello, ours=False)
         wire.send(self._hello())
         await self._run(link)
 
-    async def connect(self, call: Call, on_linked: Callable[[Link], None]) -> None:
+    async def connect(
+        self, call: Call, on_linked: Callable[[Link], None], *, configured: bool
+    ) -> None:
         """Run a link over a call that this node dialled, to its end.
+
+        Args:
+            call: opened.
+            on_linked: called once the link is open.
+            configured: the address is from the configuration, and not from another peer: what is
+                said there of this node's id is believed.
 
         Raises:
             SelfDialled: this node itself answered.
@@ -141,17 +162,24 @@ class Mesh:
         """
         wire = Wire(call, self._context)
         wire.send(self._hello())
-        hello = await wire.first(frames.LinkHello)
-        if hello.node == self._context.identity.node:
-            self._judge_own_id(hello)
+        own = self._context.identity
+        try:
+            hello = await wire.first(frames.LinkHello)
+        except Refused as refusal:
+            if refusal.grpc_status is Status.ABORTED and configured:
+                self._on_twin(f"{_in_use(own.node)}: {refusal.message}; {TWIN_HINT}")
+            raise
+        if hello.node == own.node:
+            if configured and hello.incarnation < own.incarnation:
+                who = f"node {hello.name} at {call.connection.peer}"
+                self._on_twin(f"{_in_use(own.node)}, by {who}; {TWIN_HINT}")
+            self._refuse_own_id(hello)
         link = await self._admit(wire, hello, ours=True)
         on_linked(link)
         await self._run(link)
 
-    def _judge_own_id(self, hello: frames.LinkHello) -> NoReturn:
-        """This node's id came in a hello: from itself, or from a second process that has it.
-
-        Of two processes with one node id, the one that began later must end (R9).
+    def _refuse_own_id(self, hello: frames.LinkHello) -> NoReturn:
+        """This node's id came in a hello: from itself, or from whoever says to have it.
 
         Raises:
             SelfDialled: it is this node.
@@ -160,12 +188,20 @@ class Mesh:
         own = self._context.identity
         if hello.incarnation == own.incarnation:
             raise SelfDialled
-        if hello.incarnation < own.incarnation:
-            self._on_twin(
-                f"node id {own.node} is in use already, by node {hello.name} at {hello.address};"
-                " was the data directory copied? Give each node its own"
+        self._say_claim(own.node, self._context.address, hello.address)
+        text = f"another node with the id {own.node} runs: {self._context.name}"
+        raise Refused(Status.FAILED_PRECONDITION, text, TWIN_HINT)
+
+    def _say_claim(self, node: str, holder: str, claimant: str) -> None:
+        """Log, once for each, that somebody claims the id of a node that lives."""
+        if claimant not in self._claims_said and len(self._claims_said) < CLAIMS_SAID_MAX:
+            self._claims_said.add(claimant)
+            self._context.log.warning(
+                "two nodes have one id; the second is refused",
+                id=node,
+                address=holder,
+                refused=claimant,
             )
-        raise Refused(Status.FAILED_PRECONDITION, f"another node with the id {own.node} runs")
 
     async def _admit(self, wire: Wire, hello: frames.LinkHello, *, ours: bool) -> Link:
         """Make a link of a call whose hello has come, or refuse it."""
@@ -189,15 +225,30 @@ class Mesh:
                     Status.FAILED_PRECONDITION,
                     f"node {peer.name} ({peer.node}) has a newer incarnation that is linked",
                 )
-            wins = (self._context.identity.node < peer.node) is ours
-            same_life = old.peer.incarnation == peer.incarnation
-            if same_life and old.ours is not ours and not wins and await old.is_alive():
-                raise Refused(Status.ALREADY_EXISTS, "these nodes are linked already")
+            if not self._yields(old, peer, ours=ours) and await old.is_alive():
+                raise self._occupied(old, peer)
             if self.links.get(peer.node) is old:
                 self._close(old)
         link = Link(wire, peer, self._context, ours=ours, others=self.handlers)
         self._warn_of_name(peer)
         return link
+
+    def _yields(self, old: Link, peer: PeerIdentity, *, ours: bool) -> bool:
+        """Whether both sides dialled at once, and the new link is the one that stays."""
+        crossed = (
+            old.peer.incarnation == peer.incarnation
+            and old.ours is not ours
+            and trio.current_time() - old.since < CROSSING_S
+        )
+        return crossed and (self._context.identity.node < peer.node) is ours
+
+    def _occupied(self, old: Link, peer: PeerIdentity) -> Refused:
+        """Why nobody else is linked as a node whose link lives."""
+        if old.peer.incarnation == peer.incarnation:
+            return Refused(Status.ALREADY_EXISTS, "these nodes are linked already")
+        self._say_claim(peer.node, old.peer.address, peer.address)
+        text = f"node {old.peer.name} at {old.peer.address} has the id {peer.node}, and is linked"
+        return Refused(Status.ABORTED, text, TWIN_HINT)
 
     async def _run(self, link: Link) -> None:
         """Open an admitted link in the brain, read it to its end, close it."""
@@ -323,6 +374,10 @@ class Mesh:
 
     def _plain(self, make: Callable[[Any], Any]) -> Callable[[Any], None]:
         return lambda effect: self._to(effect.link, lambda link: link.send(make(effect)))
+
+
+def _in_use(node: str) -> str:
+    return f"node id {node} is in use already"
 
 
 def _reachable(address: str, seen: str) -> str:

@@ -220,7 +220,7 @@ class Peers:
             try:
                 await nursery.start(connection.run)
                 with await connection.open(frames.LINK, eager=True) as call:
-                    await self._mesh.connect(call, on_linked)
+                    await self._mesh.connect(call, on_linked, configured=not target.told)
             except Error as error:
                 failure = error
             connection.abort()
