@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation import bugs_of_clients, bugs_of_credit, bugs_of_custody, bugs_of_time
+from tests.simulation import (
+    bugs_of_clients,
+    bugs_of_credit,
+    bugs_of_custody,
+    bugs_of_steps,
+    bugs_of_time,
+)
 from tests.simulation.patching import at_once, without
 from trionode.routing import effects
 
@@ -57,5 +63,10 @@ BUGS: dict[str, Callable[[], Any]] = {
     "attempts lost by a restart": bugs_of_clients.recovered_delay_lost,
     "accepted sequences not stored": lambda: without(effects.RememberProducer),
     "taken offers not stored": lambda: without(effects.RememberOffer),
+    "results of an invalid lease taken": bugs_of_steps.results_of_any_lease_taken,
+    "results taken in part": bugs_of_steps.only_first_results_taken,
+    "results not stored": bugs_of_steps.results_not_stored,
+    "keys of pushes not looked up": bugs_of_steps.keys_not_looked_up,
+    "keys of pushes not stored": lambda: without(effects.RememberKeys),
 }
 """What it is called in the table -> how it is put in."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.scenes import Ear, Scene
 from trionode.routing import effects, events
-from trionode.simulation.consumers import HABITS, Consumer
+from trionode.simulation.consumers import HABITS, Consumer, Leased
 
 SILENT = next(habit for habit in HABITS if habit.silent)
 
@@ -22,13 +22,13 @@ class SideBySide(Consumer):
 
     poison = b""
 
-    def _received(self, stream: int, subscription: int, batch: list[tuple[int, int]]) -> None:
+    def _received(self, stream: int, subscription: int, batch: list[Leased]) -> None:
         if stream != self.stream or subscription != self.subscription:
             return
         self._delivered += len(batch)
         self._say(events.Started(stream, subscription, self._delivered))
         fates = self._world.invariants.ledger.fates
-        if any(fates[id_].contents[-1] == self.poison for id_, _ in batch):
+        if any(fates[lease.id].contents[-1] == self.poison for lease in batch):
             self.die(0.0)
         else:
             self._world.scheduler.after(0.01, self._finish, stream, batch)

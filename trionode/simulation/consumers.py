@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from trionode.routing import effects, events
 from trionode.routing.model import Shape
+from trionode.simulation.families import children_of
 
 if TYPE_CHECKING:
     from trionode.simulation.generator import Generator
@@ -21,8 +22,18 @@ ALL_TYPES = "t.*"
 SHAPE = Shape("json", "")
 CREDIT_BYTES = 1 << 20
 """Byte allowance of most windows: more than their credit will ever need."""
+EMITTERS = 0xFFFF
+"""The last bits of consumers' ids as producers; no producer has them."""
 FEW_BYTES = 600
 """The same of one in eight: less than some single objects have."""
+
+
+class Leased(NamedTuple):
+    """A delivery as the consumer knows it; `child`: it is the result of another object."""
+
+    id: int
+    attempt: int
+    child: bool
 
 
 @attrs.frozen
@@ -37,6 +48,7 @@ class Habit:
     rejects: int = 0
     returns: int = 0
     replaces: int = 0
+    emits: int = 0
     silent: bool = False
 
 
@@ -47,6 +59,7 @@ HABITS = (
     Habit(0.3),
     Habit(0.03, nacks=300),
     Habit(0.03, nacks=30, rejects=3, returns=30, replaces=30),
+    Habit(0.02, nacks=30, emits=300),
     Habit(0.5, silent=True),
 )
 
@@ -75,6 +88,11 @@ class Consumer:
         self.subscription = 0
         self._delivered = 0
         self._number = 0
+        self._emitter = generator.bits() << 16 | EMITTERS
+        """The id under which it is the producer of its results."""
+        self._next_result = 1
+        self._families: dict[int, dict[tuple[int, int], list[int]]] = {}
+        """Settles without an answer: number -> lease -> its results."""
 
     # --- the stream ----------------------------------------------------------------------------
 
@@ -167,12 +185,21 @@ class Consumer:
     def told(self, effect: Any) -> None:
         """The node sends something."""
         if type(effect) is effects.Deliver and effect.stream == self.stream:
-            batch = [(item.id, item.attempt) for item in effect.objects]
+            batch = [
+                Leased(item.id, item.attempt, item.detail("parent") is not None)
+                for item in effect.objects
+            ]
             self._world.scheduler.after(
                 LATENCY_S, self._received, self.stream, effect.subscription, batch
             )
+        elif type(effect) is effects.AnswerSettle:
+            families = self._families.pop(effect.number, {})
+            for id_, attempt, _ in effect.refused:
+                families.pop((id_, attempt), None)
+            for children in families.values():
+                self._world.invariants.ledger.acknowledged(children)
 
-    def _received(self, stream: int, subscription: int, batch: list[tuple[int, int]]) -> None:
+    def _received(self, stream: int, subscription: int, batch: list[Leased]) -> None:
         if stream != self.stream or subscription != self.subscription:
             return
         self._delivered += len(batch)
@@ -184,15 +211,19 @@ class Consumer:
         work_s = self.habit.work_s * self._generator.between(0.5, 1.5)
         self._world.scheduler.after(work_s, self._finish, stream, batch)
 
-    def _finish(self, stream: int, batch: list[tuple[int, int]]) -> None:
+    def _finish(self, stream: int, batch: list[Leased]) -> None:
         if stream != self.stream:
             return
         if self.habit == GOOD:
             self._settle("ack", batch)
             return
-        groups: dict[str, list[tuple[int, int]]] = {}
+        groups: dict[str, list[Leased]] = {}
         for lease in batch:
-            groups.setdefault(self._action(), []).append(lease)
+            action = self._action()
+            # What came of a step goes no further: chains would never end.
+            groups.setdefault("ack" if lease.child and action == "emit" else action, []).append(
+                lease
+            )
         for action, leases in groups.items():
             self._settle(action, leases)
 
@@ -203,16 +234,17 @@ class Consumer:
             ("reject", habit.rejects),
             ("return", habit.returns),
             ("replace", habit.replaces),
+            ("emit", habit.emits),
         ):
             if draw < share:
                 return action
             draw -= share
         return "ack"
 
-    def _settle(self, action: str, leases: list[tuple[int, int]]) -> None:
+    def _settle(self, action: str, leases: list[Leased]) -> None:
         self._number += 1
-        ids = [id_ for id_, _ in leases]
-        attempts = [attempt for _, attempt in leases]
+        ids = [lease.id for lease in leases]
+        attempts = [lease.attempt for lease in leases]
         delay_s = None
         if action == "nack":
             delay_s = self._generator.pick((None, 0.0, 0.2))
@@ -221,12 +253,28 @@ class Consumer:
             events.Settled(
                 self.stream,
                 self._number,
-                action,
+                "ack" if action == "emit" else action,
                 ids,
                 attempts,
                 delay_s,
                 "it did not work" if action == "nack" else "",
                 payloads if action == "replace" else [],
                 SHAPE if action == "replace" else None,
+                self._results(leases) if action == "emit" else [],
             )
         )
+
+    def _results(self, leases: list[Leased]) -> list[tuple[int, events.Pushed]]:
+        """One to three results of each, of one type."""
+        made: list[tuple[int, events.Pushed]] = []
+        families = self._families[self._number] = {}
+        for index, lease in enumerate(leases):
+            count = 1 + self._generator.below(3)
+            first = self._next_result
+            self._next_result += count
+            payloads = [b"c%d-%d" % (self._emitter >> 16 & 0xFFFF, first + i) for i in range(count)]
+            type_ = self._generator.pick(self._world.types)
+            pushed = events.Pushed(0, self._emitter, first, type_, SHAPE, payloads)
+            families[lease.id, lease.attempt] = list(children_of(pushed))
+            made.append((index, pushed))
+        return made

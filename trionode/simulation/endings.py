@@ -57,5 +57,5 @@ def judge(world: World) -> None:
     for id_, fate in ledger.fates.items():
         if fate.acknowledged and not fate.over and not fate.dead:
             raise InvariantBroken("I1", "an acknowledged object was never settled", id_)
-        if not world.settings.faults and fate.settled != 1 and not fate.expired:
+        if not world.settings.faults and fate.settled != 1 and not (fate.expired or fate.repeats):
             raise InvariantBroken("I2", f"settled {fate.settled} times", id_)

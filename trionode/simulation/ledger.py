@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trionode.routing import effects, events
 from trionode.simulation.copies import check_arrival, check_recovered
+from trionode.simulation.families import Families, KeyBook
 from trionode.simulation.fates import Fate, InvariantBroken
 from trionode.simulation.leases import LeaseBook
 from trionode.simulation.times import Times
@@ -43,6 +44,8 @@ class Ledger:
         self.times = Times(options, even=even_clocks)
         self.counts: dict[str, int] = {}
         self.duplicates: dict[str, int] = {}
+        self._families = Families()
+        self._keys = KeyBook(options.key_window_s)
         self._max_attempts = options.max_attempts
         self._seen: dict[type, Callable[[Host, object, Any], None]] = {
             effects.Keep: self._kept,
@@ -84,10 +87,12 @@ class Ledger:
     def writing(self, host: Host) -> None:
         """A commit begins with all that the node has put out so far."""
         self._saving[host.index], self._unsaved[host.index] = self._unsaved[host.index], {}
+        self._families.writing(host.index)
 
     def written(self, host: Host) -> None:
         """It is done."""
         self._saving[host.index] = {}
+        self._families.written(host.index)
 
     def node_crashed(
         self, host: Host, kept: Iterable[int], unsure: Iterable[int], reason: str
@@ -98,8 +103,10 @@ class Ledger:
         """
         index = host.index
         held = self.held.get(index, {})
-        for id_ in (*unsure, *self._unsaved.get(index, {}), *self._saving.get(index, {})):
+        in_doubt = [*unsure, *self._unsaved.get(index, {}), *self._saving.get(index, {})]
+        for id_ in in_doubt:
             self.fates[id_].excuse(reason)
+        self._keys.lost(index, None if host.disk is None else in_doubt)
         now_held = dict.fromkeys(kept)
         for id_ in held:
             if id_ not in now_held:
@@ -116,6 +123,10 @@ class Ledger:
                 fate.excuse(reason)
                 fate.destroyed = fate.destroyed if host.disk is not None else "memory"
                 self._check_kept(id_, fate)
+        if host.disk is None:
+            self._families.forget(index)
+        else:
+            self._families.crashed(index, now_held, self.fates)
 
     def disk_lost(self, host: Host) -> None:
         """A dead node's disk is gone as well: what only it had is lost, and that is nobody's bug.
@@ -123,6 +134,7 @@ class Ledger:
         Others may still have copies on offer to it.
         """
         held, self.held[host.index] = self.held.get(host.index, {}), {}
+        self._keys.lost(host.index, None)
         for id_ in held:
             fate = self.fates[id_]
             fate.holders.remove(host.index)
@@ -164,6 +176,12 @@ class Ledger:
             fate.acknowledged = True
             self._check_kept(id_, fate)
 
+    def repeated(self, id_: int, other: int) -> None:
+        """A node has told the producer that this push repeats the key of another object."""
+        self.fates[id_].repeats = other
+        self.count("pushes that repeat a key")
+        self.acknowledged([other])
+
     # --- what a brain does ---------------------------------------------------------------------
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
@@ -193,6 +211,8 @@ class Ledger:
                 held[item.id] = None
                 fate = self.fates[item.id]
                 fate.holders.append(index)
+                if type(event) is events.Pushed and item.detail("key") is not None:
+                    self._keys.stored(index, item, self.times.time, self.times.jumps_s)
                 if type(event) is events.OfferCame:
                     self.count("transfers")
                     check_arrival(event, item)
@@ -310,6 +330,7 @@ class Ledger:
         refused = {(id_, attempt) for answer in answers for id_, attempt, _ in answer.refused}
         book = self.leases[host.index]
         attempts = event.attempts or [1] * len(event.ids)
+        done = set()
         for index, (id_, attempt) in enumerate(zip(event.ids, attempts, strict=True)):
             valid = book.end(id_, event.stream, attempt)
             if valid == ((id_, attempt) in refused):
@@ -318,6 +339,7 @@ class Ledger:
             if not valid:
                 self.count("settles refused")
                 continue
+            done.add(index)
             fate = self.fates[id_]
             self.count(f"settles by {event.action}")
             if event.action == "nack":
@@ -326,6 +348,16 @@ class Ledger:
             elif event.action == "replace":
                 fate.attempt = 1
                 fate.contents.append(event.payloads[index])
+        if event.emitted:
+            self._emitted(host, event, done, out)
+
+    def _emitted(
+        self, host: Host, event: events.Settled, done: set[int], out: list[Effect]
+    ) -> None:
+        for pushed, children in self._families.settled(host.index, event, done, out):
+            self.count("steps with results")
+            for child, payload in zip(children, pushed.payloads, strict=True):
+                self.attempted(child, pushed.type, payload, {})
 
     def _offered(self, _host: Host, _event: object, effect: effects.SendOffer) -> None:
         for item in effect.objects:

@@ -19,6 +19,8 @@ WINDOW = 256
 AGAIN_S = 0.5
 """How long a producer waits before it connects again."""
 LARGE_BYTES = 1000
+KEYS = 4
+"""How many keys one producer uses, so that it repeats them."""
 TIMES = ("due", "deadline")
 """Properties that are points in time; a push carries what remains until then (R7)."""
 SHAPE = Shape("json", "")
@@ -69,13 +71,15 @@ class Producer:
         return count
 
     def rare(self) -> dict[str, Any]:
-        """Now and then an object that must wait, or that expires: its properties."""
+        """Now and then an object that must wait, that expires, or with a key: its properties."""
         draw = self._generator.below(64)
         now = self._world.scheduler.time
         if draw == 0:
             return {"due": now + self._generator.between(0.1, 5.0)}
         if draw == 1:
             return {"deadline": now + self._generator.between(0.5, 30.0)}
+        if draw == 2:
+            return {"key": f"{self.id & 0xFFFF} {self._generator.below(KEYS)}"}
         return {}
 
     def _send(self, first: int, count: int) -> None:
@@ -155,12 +159,17 @@ class Producer:
     def told(self, effect: Any) -> None:
         """The node acknowledges pushes."""
         assert type(effect) is effects.AcknowledgePush
+        others = dict(effect.others)
         ids = [
             object_id(self.id, sequence)
             for first, count in effect.sequences
             for sequence in range(first, first + count)
+            if sequence not in others
         ]
-        self._world.invariants.ledger.acknowledged(ids)
+        ledger = self._world.invariants.ledger
+        ledger.acknowledged(ids)
+        for sequence, other in others.items():
+            ledger.repeated(object_id(self.id, sequence), other)
         if effect.stream == self.stream:
             self._world.scheduler.after(LATENCY_S, self._acknowledged, effect)
 
