@@ -162,10 +162,10 @@ class Consuming(RuleBasedStateMachine):
     @rule(data=st.data())
     def take(self, data):
         full = [each for each in self.subscriptions if each.batches]
-        taken = self.core.take(data.draw(st.sampled_from(full)))
-        if taken is not None:
-            assert taken.lease.state is LeaseState.HELD
-            self.held.append(taken.lease)
+        lease = self.core.take(data.draw(st.sampled_from(full)))
+        if lease is not None:
+            assert lease.state is LeaseState.HELD
+            self.held.append(lease)
 
     def in_hand(self):
         return [lease for lease in self.held if lease.state is LeaseState.HELD]

@@ -12,7 +12,7 @@ lease is named by its connection.
 Started reports. A node counts an attempt against an object only when its consumer died having
 started it, so `Started` should leave before the handler begins. One flush per object would cost
 most of the throughput; so only the first `CAREFUL_DELIVERIES` of a window, and no more than it has
-credit, are reported one by one (`Taken.urgent`), and later ones with the next flush. A process that
+credit, are reported one by one (`is_urgent`), and later ones with the next flush. A process that
 an object kills at once comes back with a new window, gets the same objects first, of which there
 were no more than its credit, and is careful with them: the object is counted from its second victim
 on, however fast the handlers are.
@@ -23,7 +23,7 @@ Frames in, frames out; no trio, no clock, no randomness. Only the core changes w
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from trionode.client import resuming
 from trionode.client.consumer_stream import (
@@ -123,13 +123,6 @@ class Subscription:
         return bool(self.terms.reconnect_grace) and self.wanted and self.error is None
 
 
-class Taken(NamedTuple):
-    """A delivery for the user; `urgent`: the node should be told before its handler begins."""
-
-    lease: Lease
-    urgent: bool
-
-
 class ConsumerCore:
     """Every subscription of a client, over any number of streams.
 
@@ -208,7 +201,7 @@ class ConsumerCore:
             newest.stream.wish(newest)
         return subscription.asked
 
-    def take(self, subscription: Subscription) -> Taken | None:
+    def take(self, subscription: Subscription) -> Lease | None:
         """The next delivery, which counts as started from now on; None when there is none."""
         batches = subscription.batches
         while batches:
@@ -222,9 +215,14 @@ class ConsumerCore:
             window.buffered -= 1
             window.held[lease.id] = lease
             window.stream.report(window)
-            careful = min(CAREFUL_DELIVERIES, subscription.credit)
-            return Taken(lease, window.started <= careful)
+            return lease
         return None
+
+    @staticmethod
+    def is_urgent(lease: Lease) -> bool:
+        """Of the delivery taken last: should the node be told before its handler begins?"""
+        window = lease.window
+        return window.started <= min(CAREFUL_DELIVERIES, window.subscription.credit)
 
     def settle(self, lease: Lease, way: Way) -> None:
         """Settle a held delivery; the node hears of it with the stream's next frames.

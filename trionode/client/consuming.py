@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from trionode.client.terms import Terms
     from trionode.net.call import Call
 
-BREATH_S = 0.001
-"""A loop over deliveries that are already here lets other tasks run at least this often."""
+BREATH_S = 0.002
+"""A loop over deliveries that are already here lets other tasks run at least this often. What was
+settled meanwhile leaves in one frame, so that shorter turns cost throughput."""
 
 _FINAL = frozenset(
     {
@@ -144,17 +145,24 @@ class Consuming:
         self._handle(self.core.close(subscription, failure))
         self.wake()
 
-    async def announce(self, lease: Lease, *, urgent: bool) -> None:
-        """Tell the node that a delivery has been started; if urgent, before this returns.
+    def has_to_tell(self, lease: Lease) -> bool:
+        """Have the node told that a delivery has been started; whether `tell_started` must be.
+
+        It must when the delivery is urgent, or when other tasks have not run for a while.
+        """
+        if self.core.is_urgent(lease) or trio.current_time() >= self._breathe_at:
+            return True
+        opened = self._open.get(lease.window.stream)
+        if opened is not None:
+            opened.work.set()
+        return False
+
+    async def tell_started(self, lease: Lease) -> None:
+        """Tell the node that a delivery has been started before this returns.
 
         Cannot be cancelled: the delivery is the user's now.
         """
         opened = self._open.get(lease.window.stream)
-        if opened is not None and not urgent:
-            opened.work.set()
-        now = trio.current_time()
-        if not urgent and now < self._breathe_at:
-            return
         if opened is not None:
             # If the call is over its reader knows, and judges what it means.
             with contextlib.suppress(ConnectionLost):

@@ -334,12 +334,12 @@ class Deliveries(Generic[T]):
             if subscription.abandoned:
                 consuming.core.nack_abandoned(subscription)
                 consuming.wake()
-            taken = consuming.core.take(subscription)
-            if taken is not None:
-                lease = taken.lease
+            lease = consuming.core.take(subscription)
+            if lease is not None:
                 delivery = self._read(lease)
                 if delivery is not None:
-                    await consuming.announce(lease, urgent=taken.urgent)
+                    if consuming.has_to_tell(lease):
+                        await consuming.tell_started(lease)
                     return delivery
             elif not subscription.wanted:
                 raise StopAsyncIteration
