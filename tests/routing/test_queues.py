@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.brains import Mesh
 from trionode.routing.custody import TypeTable
 from trionode.routing.model import HeldObject, Shape, State
-from trionode.routing.queues import COMPACT_FROM, ReadyQueue, Timers
+from trionode.routing.queues import COMPACT_FROM, SWEEP_TIMERS_FROM, ReadyQueue, Timers
 
 TABLE = TypeTable("T")
 
@@ -82,3 +83,41 @@ def test_timers_fire_in_order_of_time_and_then_of_setting(whens, now) -> None:
     )
     later = [when for when in whens if when > now]
     assert timers.next() == (min(later) if later else None)
+
+
+def test_timers_of_objects_that_are_gone_are_swept_out() -> None:
+    mesh = Mesh("a")
+    node = mesh["a"]
+    consumer = node.consumer("T", credit=1000)
+    for _ in range(3 * SWEEP_TIMERS_FROM // 500):
+        node.push("T", count=500, deadline=node.now + 86_400.0)
+        consumer.ack(*consumer.take())
+    assert node.held() == set()
+    assert len(node.brain.context.timers) <= SWEEP_TIMERS_FROM
+
+
+def test_a_sweep_keeps_the_timers_of_what_waits() -> None:
+    mesh = Mesh("a")
+    node = mesh["a"]
+    node.push("D", count=SWEEP_TIMERS_FROM, due=node.now + 50.0)
+    node.push("E", count=SWEEP_TIMERS_FROM, deadline=node.now + 60.0)
+    assert len(node.brain.context.timers) >= 2 * SWEEP_TIMERS_FROM
+    mesh.wait(51.0)
+    assert node.table("D").counts[State.READY] == SWEEP_TIMERS_FROM
+    mesh.wait(10.0)
+    assert node.flow("E", "expired") == SWEEP_TIMERS_FROM
+
+
+def test_an_object_on_offer_keeps_its_deadline_over_a_sweep() -> None:
+    mesh = Mesh("a", "b")
+    mesh.link("a", "b")
+    mesh["b"].auto_commit = False
+    mesh["b"].consumer("T")
+    mesh["a"].push("T", deadline=mesh["a"].now + 40.0)
+    mesh.run()
+    mesh["a"].push("U", count=2 * SWEEP_TIMERS_FROM, due=mesh["a"].now + 1000.0)
+    mesh.cut("a", "b")
+    mesh.wait(31.0)
+    assert mesh["a"].table("T").counts[State.READY] == 1
+    mesh.wait(10.0)
+    assert mesh["a"].flow("T", "expired") == 1

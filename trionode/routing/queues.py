@@ -233,19 +233,45 @@ class Scan:
         return sum(walk.wishes.get(way, 0) for walk in self._walks.values())
 
 
-class Timers:
-    """A heap of (when, kind, key). Entries are not cancelled: who is woken checks what is due."""
+SWEEP_TIMERS_FROM = 4096
+"""Timers below which none are worth sweeping out."""
 
-    __slots__ = ("_count", "_heap")
+
+def _is_stale(kind: str, key: Any) -> bool:
+    if kind == "due":
+        return bool(key.state != State.DELAYED)
+    return kind == "deadline" and not key.held
+
+
+class Timers:
+    """A heap of (when, kind, key). Entries are not cancelled: who is woken checks what is due.
+
+    Objects that are gone would stay in it until their deadlines, so it is swept whenever it has
+    grown to twice what the last sweep left: each entry pays for one look at another.
+    """
+
+    __slots__ = ("_count", "_heap", "_sweep_at")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str, Any]] = []
         self._count = 0
+        self._sweep_at = SWEEP_TIMERS_FROM
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def set(self, when: float, kind: str, key: Any) -> None:
         """Wake `kind` with `key` at `when`."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, kind, key))
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Drop what would wake an object that no longer waits for it."""
+        self._heap = [entry for entry in self._heap if not _is_stale(entry[2], entry[3])]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(SWEEP_TIMERS_FROM, 2 * len(self._heap))
 
     def due(self, now: float) -> Iterable[tuple[float, str, Any]]:
         """Remove and return what is due, in order of time."""
