@@ -496,3 +496,65 @@ def test_a_copy_that_is_merged_is_not_waited_for(mesh, keyed) -> None:
     assert mesh["b"].flow("T", "merged") == 1
     assert mesh["a"].held() == set()
     assert away.ids() == ([first] if keyed else [first, second])
+
+
+def test_two_nodes_that_gave_each_other_an_object_of_one_key_do_not_wait_for_ever(mesh) -> None:
+    """Each has followers of its own, and the other's object as a guest."""
+    ids = {name: mesh[name].push("T", count=3, ordering_key="k") for name in "ab"}
+    at_a = mesh["a"].consumer("T", credit=0)
+    at_b = mesh["b"].consumer("T", credit=0)
+    for name, other in (("a", "b"), ("b", "a")):
+        link = mesh[name].brain.interest.links[mesh[name].links[other]]
+        head = mesh[name].table("T").ready.take(1, 1)
+        mesh[name].brain.givings.give(link, "T", 0, head, draining=True)
+        for effect in mesh[name].brain.context.out:
+            if isinstance(effect, effects.SendOffer):
+                mesh[name]._send(mesh[name]._frozen(effect))
+        mesh[name].brain.context.out.clear()
+    mesh.run()
+    for consumer in (at_a, at_b):
+        consumer.subscribe("T", credit=1)
+    order: list[int] = []
+    for _ in range(20):
+        for consumer in (at_a, at_b):
+            order += [lease.id for lease in consumer.delivered]
+            consumer.ack(*consumer.take())
+        mesh.run()
+    for own in ids.values():
+        assert [id_ for id_ in order if id_ in own] == own
+    assert mesh["a"].held() == mesh["b"].held() == set()
+
+
+def test_guests_and_followers_take_turns(mesh) -> None:
+    own = mesh["b"].push("T", count=3, ordering_key="k")
+    mesh.link("b", "c")
+    consumer = mesh["b"].consumer("T", credit=4)
+    mesh.run()
+    guests = {name: mesh[name].push("T", count=3, ordering_key="k") for name in "ac"}
+    mesh.run()
+    order = []
+    for _ in range(9):
+        (lease,) = consumer.take()
+        order.append("own" if lease.id in own else "guest")
+        consumer.ack(lease)
+        mesh.run()
+    assert len(guests) == 2
+    assert order[:5] == ["own", "guest", "own", "guest", "own"]
+
+
+def test_the_end_of_a_guest_that_went_on_leaves_a_later_line_of_its_key_alone(mesh) -> None:
+    """Its line here was over when it went; another guest has opened one since."""
+    mesh.link("b", "c")
+    away = mesh["c"].consumer("T", credit=1)
+    mesh["a"].push("T", count=2, ordering_key="k")
+    mesh.run()
+    (lease,) = away.take()
+    mesh.cut("a", "b")
+    mesh.wait(31.0)
+    mesh.link("a", "b")
+    mesh["b"].consumer("T", credit=1)
+    mesh.run()
+    assert len(mesh["b"].held()) == 1, "the next one of a came, which has given up waiting"
+    away.ack(lease)
+    mesh.run()
+    assert len(mesh["b"].brain.context.custody.ordering.lines) == 1

@@ -98,6 +98,18 @@ def test_plans_that_move_nothing_use_up_no_turns() -> None:
     assert Counter(taken) == {9: 35, 0: 5}
 
 
+def test_what_is_given_back_has_used_up_no_turn() -> None:
+    """As where payloads are not in memory yet."""
+    queue = ReadyQueue()
+    queue.append(objects(*[9] * 100, *[0] * 100))
+    taken = []
+    for _ in range(40):
+        batch = queue.take(5, 100)
+        queue.give_back(batch[1:])
+        taken += priorities(batch[:1])
+    assert Counter(taken) == {9: 35, 0: 5}
+
+
 def test_an_object_that_comes_back_stands_first_in_its_priority_again() -> None:
     mesh = Mesh("a")
     consumer = mesh["a"].consumer("T", credit=1)

@@ -11,6 +11,7 @@ from tests.simulation import (
     bugs_of_clients,
     bugs_of_credit,
     bugs_of_custody,
+    bugs_of_order,
     bugs_of_steps,
     bugs_of_time,
 )
@@ -68,5 +69,9 @@ BUGS: dict[str, Callable[[], Any]] = {
     "results not stored": bugs_of_steps.results_not_stored,
     "keys of pushes not looked up": bugs_of_steps.keys_not_looked_up,
     "keys of pushes not stored": lambda: without(effects.RememberKeys),
+    "ordering keys ignored": bugs_of_order.keys_ignored,
+    "a key goes on while its head is away": bugs_of_order.key_goes_on_while_its_head_is_away,
+    "ends of keys not reported": bugs_of_order.ends_of_keys_not_reported,
+    "low priorities starve": bugs_of_order.low_priorities_starve,
 }
 """What it is called in the table -> how it is put in."""

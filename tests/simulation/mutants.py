@@ -36,6 +36,15 @@ EXPLORED_FIRST = {
     "superseding copy not stored": "a-crossing-crash",
 }
 """Bugs that show in few worlds only: the small world made for each."""
+SETTINGS_OF = {
+    # Only where nodes and links stay up is it a bug.
+    "a key goes on while its head is away": attrs.evolve(
+        SETTINGS, faults=("delays", "clocks", "consumers")
+    ),
+    # Only in a long queue is anybody starved.
+    "low priorities starve": attrs.evolve(SETTINGS, types=1, objects=1500),
+}
+"""Simulations for bugs that others cannot show."""
 SHAPES = ("mesh", "chain", "ring")
 
 
@@ -54,16 +63,17 @@ def catch(bug: str) -> Caught | None:
         first = EXPLORED_FIRST.get(bug)
         tries = itertools.chain(
             _explore([first] if first else []),
-            _seeds(1, SEEDS_FIRST),
+            _seeds(1, SEEDS_FIRST, SETTINGS_OF.get(bug, SETTINGS)),
             _explore(PRESETS),
             _seeds(SEEDS_FIRST + 1, SEEDS_MAX),
         )
         return next(tries, None)
 
 
-def _seeds(first: int, last: int) -> Iterator[Caught]:
+def _seeds(first: int, last: int, base: Settings = SETTINGS) -> Iterator[Caught]:
     for seed in range(first, last + 1):
-        settings = attrs.evolve(SETTINGS, seed=seed, topology=SHAPES[seed % len(SHAPES)])
+        shape = SHAPES[seed % len(SHAPES)]
+        settings = attrs.evolve(base, seed=seed, topology=shape)
         simulation = Simulation(settings)
         try:
             simulation.run()

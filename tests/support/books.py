@@ -153,22 +153,21 @@ def _check_keys(context: Context) -> None:
     places: Counter[int] = Counter()
     for (name, key), line in ordering.lines.items():
         assert (line.table.name, line.key) == (name, key)
-        assert line.play or line.away or line.followers, "an empty line is kept"
+        assert line.play or line.away or line.followers or line.guests, "an empty line is kept"
         assert line.play or line.away or not line.followers, "a line waits for nothing"
-        places.update([*line.play, *line.followers])
+        assert line.play or not line.guests, "a guest waits for nothing"
+        places.update([*line.play, *line.followers, *line.guests])
         at_hand = [each for each in line.play.values() if each.state != State.TRANSFERRING]
         assert len(at_hand) <= 1 or context.draining
-        assert not (at_hand and line.away) or context.draining
         for each in line.play.values():
             assert each.state not in (State.BLOCKED, State.DEAD)
             assert context.custody.objects[each.id] is each
-        for each in line.followers.values():
+        for each in [*line.followers.values(), *line.guests.values()]:
             assert each.state in (State.BLOCKED, State.DELAYED)
     for item in context.custody.objects.values():
         ordered = item.detail("ordering_key") is not None and item.detail("dead") is None
         assert places[item.id] == ordered, f"{item.state.name} in {places[item.id]} lines"
     away = [each for line in ordering.lines.values() for each in line.away.values()]
-    assert len(away) == sum(len(held) for held in ordering.away.values())
     assert all(ordering.away[each.peer][each.id] is each for each in away)
 
 

@@ -49,6 +49,9 @@ class Context:
     leftover: bool = False
     now: float = 0.0
 
+    def __attrs_post_init__(self) -> None:
+        self.custody.ordering.node = self.node
+
     def note(
         self, items: list[HeldObject], what: str, *, consumer: str = "", why: str = ""
     ) -> None:

@@ -371,6 +371,8 @@ class Takings:
             held.attempt = max(held.attempt, copy.attempt)
         if held.state == State.TRANSFERRING:
             if ahead >= 0:
+                if held.detail("ordering_key") != copy.detail("ordering_key"):
+                    context.custody.ordering.left([held], Step.GIVE)
                 held.become(copy.details)
             stays = context.keep([held], now)
             context.watch(stays)

@@ -10,6 +10,12 @@ that the queue never meets them. A line goes on, by one object, when nothing of 
 away. It then joins the *back* of the ready queue: keys take turns, and a long line holds up no
 other key.
 
+Order is that of one node: the one where objects were pushed. What came from another node is a
+*guest* here. It belongs to that node's order, which waits for it. A guest is leased while nothing
+else of the key is, and waits for nothing more: were it to wait for what this node has given away,
+two nodes that gave each other an object of one key would wait for each other for ever. Guests and
+followers take turns.
+
 Order beats progress: a head that waits for a time (a nack with a delay, a push with one) is still
 the head. A head that leaves for good, by whatever door, or becomes a dead letter, lets its key go
 on. What comes back (its lease ended, its offer was refused, its receiver gave it back) is at the
@@ -44,12 +50,13 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Away:
-    """An object of a key that another node has. `givers` wait for this node's report of its end.
+    """An object that another node has. `line` waits for it; None: it was a guest here.
 
-    `doubt` is since when the node that has it is gone, if it is.
+    `givers` wait for this node's report of its end. `doubt` is since when the node that has it is
+    gone, if it is.
     """
 
-    line: KeyLine
+    line: KeyLine | None
     id: int
     peer: str
     givers: tuple[str, ...]
@@ -58,18 +65,35 @@ class Away:
 
 @attrs.define(eq=False)
 class KeyLine:
-    """All that a node knows of one ordering key of a type; see the theory above."""
+    """All that a node knows of one ordering key of a type; see the theory above.
+
+    `away` are those of this node's own order. `guests_turn`: of guests and followers, who is next.
+    """
 
     table: TypeTable
     key: str
     play: dict[int, HeldObject] = attrs.field(factory=dict)
     away: dict[int, Away] = attrs.field(factory=dict)
     followers: OrderedDict[int, HeldObject] = attrs.field(factory=OrderedDict)
+    guests: OrderedDict[int, HeldObject] = attrs.field(factory=OrderedDict)
+    guests_turn: bool = True
 
-    @property
-    def occupied(self) -> bool:
-        """Whether the next one must wait."""
-        return bool(self.play or self.away)
+    def pop_next(self) -> HeldObject | None:
+        """Remove and return the one whose turn it is, if one may go on now."""
+        can_follow = self.followers and not self.away
+        if self.play or not (self.guests or can_follow):
+            return None
+        guest = bool(self.guests) and (self.guests_turn or not can_follow)
+        self.guests_turn = not guest
+        return (self.guests if guest else self.followers).popitem(last=False)[1]
+
+    def remove(self, id_: int) -> HeldObject | None:
+        """Take an object out, wherever it stands."""
+        for place in (self.play, self.followers, self.guests):
+            item = place.pop(id_, None)
+            if item is not None:
+                return item
+        return None
 
 
 class Ordering:
@@ -81,6 +105,8 @@ class Ordering:
 
     def __init__(self, move: Callable[[list[HeldObject], Step], None]) -> None:
         self._move = move
+        self.node = ""
+        """This node's id."""
         self.lines: dict[tuple[str, str], KeyLine] = {}
         self.away: dict[str, dict[int, Away]] = {}
         """By the peer that has them."""
@@ -105,7 +131,8 @@ class Ordering:
         Else it is blocked, and stands in the line of its key.
         """
         line = self._line(item)
-        if item.id in line.followers:  # its delay is over before its turn has come
+        if item.id in line.followers or item.id in line.guests:
+            # Its delay is over before its turn has come.
             self._move([item], Step.BLOCK)
             return False
         front |= line.play.pop(item.id, None) is not None
@@ -115,10 +142,12 @@ class Ordering:
             self._remove(back)
             if back.givers:
                 self._owed[item.id] = back.givers
-        if not line.occupied and (front or not line.followers):
+        if not line.play and (
+            self._is_guest(item) or (not line.away and (front or not line.followers))
+        ):
             self._play(line, item)
             return True
-        self._follow(line, item, front=front)
+        self._wait(line, item, front=front)
         self._move([item], Step.BLOCK)
         return False
 
@@ -127,17 +156,17 @@ class Ordering:
         if item.state == State.DEAD or item.detail("ordering_key") is None:
             return
         line = self._line(item)
-        if item.state == State.TRANSFERRING or not (line.occupied or line.followers):
+        if item.state == State.TRANSFERRING or not (line.play or line.away or line.followers):
             self._play(line, item)
         else:
-            self._follow(line, item, front=False)
+            self._wait(line, item, front=False)
 
     def offered(self, items: Iterable[HeldObject]) -> None:
         """These are on offer: in play, wherever they stood before."""
         for item in items:
             line = self._found(item)
             if line is not None and item.state != State.DEAD:
-                line.followers.pop(item.id, None)
+                line.remove(item.id)
                 self._play(line, item)
 
     def given(self, items: Iterable[HeldObject], peer: str) -> list[HeldObject]:
@@ -150,9 +179,10 @@ class Ordering:
             line = self._found(item)
             if line is None or item.id not in line.play:
                 continue
-            self._send_away(line, item.id, peer, self._givers(item), doubt=None)
+            own = not self._is_guest(item)
+            self._send_away(Away(line if own else None, item.id, peer, self._givers(item)))
             follower = next(iter(line.followers.values()), None)
-            if follower is not None:
+            if follower is not None and own:
                 self._remember(line, follower)
                 changed[follower.id] = follower
         return list(changed.values())
@@ -163,7 +193,7 @@ class Ordering:
             line = self._found(item)
             if line is None:
                 continue
-            stood = line.play.pop(item.id, None) or line.followers.pop(item.id, None)
+            stood = line.remove(item.id)
             if stood is not None and step != Step.GIVE:
                 for giver in self._givers(item):
                     self.report(giver, item.id)
@@ -174,11 +204,18 @@ class Ordering:
         if item.detail("behind") is not None:
             item.amend(behind=None)
 
-    def _follow(self, line: KeyLine, item: HeldObject, *, front: bool) -> None:
-        line.followers[item.id] = item
+    def _is_guest(self, item: HeldObject) -> bool:
+        """Whether an object is of another node's order: it was not pushed here."""
+        path = item.detail("path")
+        return bool(path) and path[0] != self.node
+
+    def _wait(self, line: KeyLine, item: HeldObject, *, front: bool) -> None:
+        guest = self._is_guest(item)
+        waiting = line.guests if guest else line.followers
+        waiting[item.id] = item
         if front:
-            line.followers.move_to_end(item.id, last=False)
-        if line.away and next(iter(line.followers)) == item.id:
+            waiting.move_to_end(item.id, last=False)
+        if not guest and line.away and next(iter(line.followers)) == item.id:
             self._remember(line, item)
 
     @staticmethod
@@ -200,11 +237,11 @@ class Ordering:
 
     def _look(self, line: KeyLine) -> None:
         """See whether a line may go on, or is not needed any more."""
-        if line.occupied:
+        if line.play:
             return
-        if line.followers:
+        if line.guests or (line.followers and not line.away):
             self._open[line] = None
-        else:
+        elif not line.away:
             self._open.pop(line, None)
             self.lines.pop((line.table.name, line.key), None)
 
@@ -215,9 +252,9 @@ class Ordering:
         lines, self._open = self._open, {}
         ready = []
         for line in lines:
-            if line.occupied or not line.followers:
+            item = line.pop_next()
+            if item is None:
                 continue
-            _, item = line.followers.popitem(last=False)
             self._play(line, item)
             if item.state == State.BLOCKED:
                 self._move([item], Step.UNBLOCK)
@@ -230,20 +267,22 @@ class Ordering:
         The peer is None for one that is here. None: it waits for no other object.
         """
         line = self._found(item)
-        if line is None or item.id in line.play or item.id not in line.followers:
+        if line is None or item.id in line.play:
             return None
-        for away in line.away.values():
-            return away.id, away.peer
-        for id_ in (*line.play, *line.followers):
-            return id_, None
+        if item.id in line.followers:
+            for away in line.away.values():
+                return away.id, away.peer
+        for id_ in (*line.play, *line.guests, *line.followers):
+            return (id_, None) if id_ != item.id else None
         return None
 
     def in_order(self, item: HeldObject) -> list[HeldObject]:
         """All that stands in an object's line, in order; just the object if it is in none."""
         line = self._found(item)
-        if line is None or (item.id not in line.play and item.id not in line.followers):
+        if line is None:
             return [item]
-        return [*line.play.values(), *line.followers.values()]
+        found = {**line.play, **line.guests, **line.followers}
+        return list(found.values()) if item.id in found else [item]
 
     # --- between nodes -------------------------------------------------------------------------
 
@@ -294,25 +333,28 @@ class Ordering:
         """An object came back from the store; returns the peers that its key waits for."""
         behind: list[Any] = item.detail("behind") or []
         for peer, id_ in behind:
-            self._send_away(self._line(item), int(id_, 16), peer, (), doubt=now)
+            away = Away(self._line(item), int(id_, 16), peer, (), doubt=now)
+            self._send_away(away)
         return [peer for peer, _ in behind]
 
-    def _send_away(
-        self, line: KeyLine, id_: int, peer: str, givers: tuple[str, ...], *, doubt: float | None
-    ) -> None:
-        away = Away(line, id_, peer, givers, doubt)
-        line.away[id_] = self._by_id[id_] = away
-        self.away.setdefault(peer, {})[id_] = away
+    def _send_away(self, away: Away) -> None:
+        self._by_id[away.id] = away
+        self.away.setdefault(away.peer, {})[away.id] = away
+        if away.line is not None:
+            away.line.away[away.id] = away
 
     def _end(self, away: Away) -> None:
         """An object that was away needs no more waiting for."""
         self._remove(away)
         for giver in away.givers:
             self.report(giver, away.id)
-        self._look(away.line)
+        if away.line is not None:
+            self._look(away.line)
 
     def _remove(self, away: Away) -> None:
-        del away.line.away[away.id], self._by_id[away.id]
+        if away.line is not None:
+            del away.line.away[away.id]
+        del self._by_id[away.id]
         held = self.away[away.peer]
         del held[away.id]
         if not held:

@@ -33,7 +33,7 @@ class ReadyQueue:
     rare properties, nearly all of them, are never looked into.
     """
 
-    __slots__ = ("_ordering", "_others", "_plain", "_suspects", "_turns")
+    __slots__ = ("_before", "_ordering", "_others", "_plain", "_suspects", "_turns", "moves")
 
     def __init__(self, ordering: Ordering | None = None) -> None:
         self._ordering = ordering
@@ -43,6 +43,10 @@ class ReadyQueue:
         self._others: dict[int, Line] = {}
         """Lines of other priorities that somebody stands in, or stood in lately."""
         self._turns = Turns()
+        self._before: list[Turns] = []
+        """The turns before each of the objects that were taken last, where priorities differ."""
+        self.moves = Turns()
+        """The turns of transfers: what they take of a priority is no lease of it."""
 
     def append(self, objects: Iterable[HeldObject]) -> None:
         """Add at the back."""
@@ -58,6 +62,13 @@ class ReadyQueue:
         for held in reversed(objects):
             if held.details is None or self._may_stand(held, front=True):
                 self._line_of(held).put_back(held)
+
+    def give_back(self, objects: list[HeldObject]) -> None:
+        """Put the last of what `take` has just returned back: they have had no turn."""
+        if self._before:
+            before = self._before[-len(objects) :]  # suspects, which have no turns, come first
+            self._turns = before[0]
+        self.put_back(objects)
 
     def _may_stand(self, held: HeldObject, *, front: bool) -> bool:
         """Whether no other object of its ordering key comes first."""
@@ -87,6 +98,8 @@ class ReadyQueue:
             suspects: how many suspects may be among them; None: any number.
         """
         taken: list[HeldObject] = []
+        if self._before:
+            self._before = []
         if self._suspects and suspects != 0:
             size_bytes -= self._take_suspects(taken, count, size_bytes, suspects)
         plain = self._plain
@@ -119,6 +132,7 @@ class ReadyQueue:
             waiting = [priority for priority, line in lines.items() if line.first() is not None]
             if not waiting:
                 break
+            self._before.append(attrs.evolve(self._turns))
             held = lines[self._turns.choose(waiting)].pop()
             taken.append(held)
             size_bytes -= len(held.payload)
@@ -134,6 +148,11 @@ class ReadyQueue:
 
     def _lines(self) -> list[Line]:
         return [self._suspects, *self._by_priority().values()]
+
+    def waiting(self) -> list[int]:
+        """The priorities of which a ready object waits, suspects apart."""
+        lines = self._by_priority()
+        return [priority for priority, line in lines.items() if line.first() is not None]
 
     def oldest(self) -> HeldObject | None:
         """Of the objects that stand first, the one that became ready first."""
@@ -175,7 +194,7 @@ class Scan:
             )
             if line
         }
-        self._turns = attrs.evolve(queue._turns)  # noqa: SLF001  # the same
+        self._turns = attrs.evolve(queue.moves)
         self._at: Walk | None = None
 
     def next(self) -> HeldObject | None:
@@ -194,7 +213,7 @@ class Scan:
     def took(self) -> None:
         """The last object is being moved."""
         if len(self._walks) > 1:
-            self._queue._turns = attrs.evolve(self._turns)  # noqa: SLF001  # as above
+            self._queue.moves = attrs.evolve(self._turns)
 
     def pass_over(self, held: HeldObject, until: float, wishes: Iterable[Way] = ()) -> None:
         """Have the last object stay; plans step over it until that time."""

@@ -68,7 +68,7 @@ class Residency:
         """
         for index, item in enumerate(taken):
             if isinstance(item.payload, Spilled):
-                table.ready.put_back(taken[index:])
+                table.ready.give_back(taken[index:])
                 self._look_ahead(table, item)
                 return taken[:index]
         self.took(table, len(taken), None)

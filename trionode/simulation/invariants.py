@@ -1,7 +1,8 @@
 """All checkers of I1-I9, put together: what is looked at after every event, and what in samples.
 
 Each invariant is checked in one place: I1, I6, G3 and G5 by the ledger; I3 and I4 by the moves;
-R4 by the grants; I7 and I8 by the books; I2 and I9 here; I5 at the end of a run.
+R4 by the grants; ordering keys and the turns of priorities by the order; I7 and I8 by the books; I2
+and I9 here; I5 at the end of a run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from trionode.simulation.fates import InvariantBroken
 from trionode.simulation.grants import Grants
 from trionode.simulation.ledger import Ledger
 from trionode.simulation.moves import Moves
+from trionode.simulation.order import Order
 from trionode.simulation.rates import Rates
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ SAMPLE_GRANTS = 4
 """The same of unspent credit, at ticks."""
 SAMPLE_RECOUNT = 8192
 """The same of its objects, counted one by one: that costs as much as the node holds."""
+
+STEADY = frozenset({"delays", "clocks", "consumers"})
+"""Faults that take no node, no link and no producer away."""
 
 _CUSTODY = (
     effects.Keep,
@@ -48,8 +53,8 @@ class Invariants:
         options: what the brains run with.
         hosts: all nodes by index, also those that come later.
         every: check all at every event; else only the ledger is exact and the rest sampled.
-        calm: no fault of any kind is simulated, so that I2 must hold.
-        even_clocks: no clock jumps or runs fast or slow.
+        faults: what is simulated. Without any, I2 must hold; without `clocks` no clock jumps or
+            runs unevenly; with some of `STEADY` only, a key's order holds over the whole mesh.
     """
 
     def __init__(
@@ -58,16 +63,16 @@ class Invariants:
         hosts: Sequence[Host],
         *,
         every: bool,
-        calm: bool,
-        even_clocks: bool,
+        faults: tuple[str, ...],
     ) -> None:
         self._hosts = hosts
-        self.ledger = Ledger(options, even_clocks=even_clocks)
+        self.ledger = Ledger(options, even_clocks="clocks" not in faults)
         self.moves = Moves()
         self.grants = Grants(self.moves)
         self.rates = Rates(options, self.ledger)
+        self.order = Order(self.ledger, steady=STEADY.issuperset(faults))
         self.checks = 0
-        self._calm = calm
+        self._calm = not faults
         self._sums_mask = 1 if every else SAMPLE_SUMS
         self._grants_mask = 1 if every else SAMPLE_GRANTS
         self._recount_mask = 1 if every else SAMPLE_RECOUNT
@@ -77,6 +82,7 @@ class Invariants:
         self.ledger.node_started(host)
         self.moves.node_started(host, now)
         self.grants.node_started(host)
+        self.order.node_started(host)
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event; raises `InvariantBroken` if that must not have happened."""
@@ -89,6 +95,7 @@ class Invariants:
             for id_ in self.moves.returned:
                 self.rates.returned(id_)
             self.grants.observe(host, event, out, now)
+            self.order.observe(host, out)
         if kind is events.LinkDown:
             self._check_undisturbed(out)
         if self._calm and kind is events.OfferCame:

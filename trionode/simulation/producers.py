@@ -59,13 +59,13 @@ class Producer:
         first, world = self._next, self._world
         self._next += count
         for sequence in range(first, first + count):
-            rare = self.rare()
+            rare = {**self.rare(), **self._order(sequence)}
             if rare:
                 self._rare[sequence] = rare
             self.open[sequence] = None
-            world.invariants.ledger.attempted(
-                object_id(self.id, sequence), self.type, self.payload(sequence), rare
-            )
+            id_ = object_id(self.id, sequence)
+            world.invariants.ledger.attempted(id_, self.type, self.payload(sequence), rare)
+            world.invariants.order.attempted(id_, self.type, rare.get("ordering_key"))
         if self.stream:
             self._send(first, count)
         return count
@@ -80,6 +80,15 @@ class Producer:
             return {"deadline": now + self._generator.between(0.5, 30.0)}
         if draw == 2:
             return {"key": f"{self.id & 0xFFFF} {self._generator.below(KEYS)}"}
+        return {}
+
+    def _order(self, sequence: int) -> dict[str, Any]:
+        """Of some an ordering key of the producer's few, or a priority; some producers always."""
+        kind, producer = sequence * 11 % 16, self.id & 0xFFFF
+        if kind < 3:
+            return {"ordering_key": f"{producer}-{kind}"}
+        if kind < 5 or producer % 3 == 0:
+            return {"priority": sequence * 7 % 10}
         return {}
 
     def _send(self, first: int, count: int) -> None:

@@ -40,6 +40,8 @@ _DETAILS: dict[type, Callable[[Any], object]] = {
     events.OfferAnswered: lambda e: (e.link, e.incarnation, e.sequence, e.known, e.refused),
     events.OffersClosed: lambda e: (e.link, e.numbers),
     events.OffersAsked: lambda e: (e.link, e.incarnation, e.next_sequence, e.numbers),
+    events.KeysSettled: lambda e: (e.link, e.ids),
+    events.KeysAsked: lambda e: (e.link, e.ids),
     events.Written: lambda e: e.ids,
     events.Fetched: lambda e: (e.effect.type, [item.id for item in e.effect.objects]),
     events.Tick: lambda _e: "",
@@ -70,6 +72,8 @@ _CODES: dict[type, str] = {
     effects.SendAnswer: "a",
     effects.SendClose: "x",
     effects.SendAsk: "q",
+    effects.SendKeysSettled: "o",
+    effects.SendKeysAsked: "n",
 }
 """One letter per effect; upper case where objects or clients are told of."""
 

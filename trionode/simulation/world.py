@@ -49,8 +49,7 @@ class World:
             settings.options,
             self._hosts,
             every=settings.every,
-            calm=not settings.faults,
-            even_clocks="clocks" not in settings.faults,
+            faults=settings.faults,
         )
         self.figures = Figures()
         self.producers: list[Producer] = []
