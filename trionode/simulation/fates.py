@@ -22,7 +22,7 @@ class Fate:
     `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
     `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
     delivery must carry. `contents` are what its payload may be, by version; the last is current.
-    `began` is when it was pushed first.
+    `began` is when it was pushed first; `lifted`: a person retried it after its deadline.
     `destroyed` says with what a copy of it was lost beyond what a node can prevent, `lost` that it
     was the last one. `not_before` and `deadline` are the producer's, `due` is the last failure's,
     in simulated time; `early_s` is how much nearer jumping clocks have brought them, `late_s` how
@@ -38,6 +38,8 @@ class Fate:
     deliveries: int = 0
     settled: int = 0
     expired: bool = False
+    discarded: bool = False
+    lifted: bool = False
     dead: bool = False
     destroyed: str = ""
     lost: str = ""
@@ -60,4 +62,4 @@ class Fate:
     @property
     def over(self) -> bool:
         """Whether custody of it has come to an end that a user may see."""
-        return bool(self.settled or self.expired or self.lost)
+        return bool(self.settled or self.expired or self.discarded or self.lost)

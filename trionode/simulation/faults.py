@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trionode.routing import events
+from trionode.routing.model import State
 from trionode.simulation.consumers import ALL_TYPES, HABITS, Consumer
 
 if TYPE_CHECKING:
@@ -234,6 +236,35 @@ class Faults:
         node.crash(written=True, notice_max_s=0.1, reason="a node left")
         world.disconnect_for_good(node)
 
+    def people(self, generator: Generator) -> None:
+        """A person retries or discards dead letters, or forgets a node, rightly or not."""
+        node = self._node(generator)
+        if node is None or node.paused or node.host.brain is None:
+            return
+        if generator.chance(0.2):
+            self._forget(node, generator)
+            return
+        objects = node.host.brain.context.custody.objects.values()
+        dead = [item.id for item in objects if item.state == State.DEAD]
+        generator.shuffle(dead)
+        chosen = dead[: 1 + generator.below(4)]
+        if chosen:
+            make = events.Retried if generator.chance(0.7) else events.Discarded
+            node.turn(make(0, chosen))
+
+    def _forget(self, node: SimulatedNode, generator: Generator) -> None:
+        """Have a node close its books on one that it is not linked to; that one may come back."""
+        linked = {peer for peer, _, _ in node.links.values()}
+        others = [
+            other
+            for other in self._world.nodes
+            if other is not node and other.host.node and other.host.node not in linked
+        ]
+        if others:
+            other = generator.pick(others)
+            self._world.invariants.ledger.forgotten(other.host)
+            node.turn(events.NodeForgotten(other.host.node))
+
     # --- choosing ------------------------------------------------------------------------------
 
     def _node(self, generator: Generator) -> SimulatedNode | None:
@@ -257,4 +288,5 @@ KINDS: dict[str, Kind] = {
     "drains": Kind(10.0, Faults.drains),
     "churn": Kind(0.7, Faults.churn),
     "membership": Kind(15.0, Faults.membership),
+    "people": Kind(2.0, Faults.people),
 }

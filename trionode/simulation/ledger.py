@@ -59,6 +59,8 @@ class Ledger:
             events.OfferAnswered: self._left_with_offer,
             events.OfferCame: self._left_expired,
             events.Tick: self._left_expired,
+            events.NodeForgotten: self._left_expired,
+            events.Discarded: self._left_discarded,
         }
 
     def count(self, what: str, more: int = 1) -> None:
@@ -83,6 +85,8 @@ class Ledger:
         if host.disk is not None:
             for id_, record in host.disk.objects.items():
                 check_recovered(record, found[id_])
+                if record.details is not None and "dead" in record.details:
+                    self.fates[id_].dead = True  # if it was retried, then that was not written
 
     def writing(self, host: Host) -> None:
         """A commit begins with all that the node has put out so far."""
@@ -196,6 +200,8 @@ class Ledger:
             self._subscribed(host, event)
         elif kind is events.Started:
             self.leases[host.index].started(event.stream, event.subscription, event.count)  # type: ignore[attr-defined]  # as above
+        elif kind is events.Retried:
+            self._retried(event, out)  # type: ignore[arg-type]  # as above
         seen = self._seen
         for effect in out:
             handler = seen.get(type(effect))
@@ -247,6 +253,30 @@ class Ledger:
         if fate.settled > 1:
             self._duplicate(fate, id_, "settled twice")
 
+    def _left_discarded(self, _host: Host, fate: Fate, id_: int) -> None:
+        """G2: a person may discard dead letters, and nothing else."""
+        if not fate.dead and not fate.excuses:
+            raise InvariantBroken("G2", "discarded, and was no dead letter", id_)
+        fate.discarded = True
+        self.count("discarded")
+
+    def _retried(self, event: events.Retried, out: list[Effect]) -> None:
+        """G5: a dead letter that a person has revived begins anew, and must come to its end."""
+        for effect in out:
+            if type(effect) is effects.Keep:
+                for item in effect.objects:
+                    fate = self.fates[item.id]
+                    if item.id not in event.ids or not (fate.dead or fate.excuses):
+                        raise InvariantBroken("G5", "revived, and was no dead letter", item.id)
+                    fate.dead, fate.attempt, fate.due = False, 1, 0.0
+                    fate.lifted = fate.deadline is not None and item.detail("deadline") is None
+                    self.count("retried")
+
+    def forgotten(self, host: Host) -> None:
+        """A node is about to be forgotten by another: what it holds may be there as well."""
+        for id_ in self.held.get(host.index, {}):
+            self.fates[id_].excuse("a node was forgotten")
+
     def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
         """It was accepted; or refused, and its deadline had passed meanwhile."""
         if not fate.holders and self.times.is_past(fate):
@@ -255,7 +285,7 @@ class Ledger:
             self.count("handed over")
 
     def _left_expired(self, _host: Host, fate: Fate, id_: int) -> None:
-        if not self.times.is_past(fate):
+        if not self.times.is_past(fate) or (fate.lifted and not fate.excuses):
             raise InvariantBroken("G2", "an object expired before its deadline", id_)
         fate.expired = True
         self.count("expired")
@@ -284,8 +314,12 @@ class Ledger:
                 size_bytes=size_bytes,
             )
             fate.deliveries += 1
-            if fate.settled or any(
-                id_ in self.leases[other].valid for other in fate.holders if other != host.index
+            if (
+                fate.settled
+                or fate.discarded
+                or any(
+                    id_ in self.leases[other].valid for other in fate.holders if other != host.index
+                )
             ):
                 self._duplicate(fate, id_, "delivered twice")
             self._check_delivery(fate, id_, item)

@@ -229,6 +229,8 @@ class SimulatedNode:
             delay_s = COMMIT_S * self._disk_generator.unit()
             self._scheduler.after(delay_s, self._fetched, self.life, effect)
             return
+        if kind is effects.AnswerPerson:
+            return
         if kind in frames.TO_PEERS:
             link = self.links.get(effect.link)  # type: ignore[attr-defined]  # all of these have one
             if link is not None:

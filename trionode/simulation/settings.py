@@ -19,6 +19,7 @@ FAULTS = (
     "drains",
     "churn",
     "membership",
+    "people",
 )
 """What may go wrong, by the names that `--faults` takes; `faults.py` says what each is."""
 

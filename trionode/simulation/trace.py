@@ -46,6 +46,9 @@ _DETAILS: dict[type, Callable[[Any], object]] = {
     events.Fetched: lambda e: (e.effect.type, [item.id for item in e.effect.objects]),
     events.Tick: lambda _e: "",
     events.DrainStarted: lambda _e: "",
+    events.Retried: lambda e: e.ids,
+    events.Discarded: lambda e: e.ids,
+    events.NodeForgotten: lambda e: e.node,
     events.Recovered: lambda e: (len(e.objects), len(e.given), len(e.taken)),
 }
 
@@ -65,6 +68,7 @@ _CODES: dict[type, str] = {
     effects.Deliver: "D",
     effects.AnswerSettle: "S",
     effects.LoseLeases: "L",
+    effects.AnswerPerson: "H",
     effects.SendInterest: "i",
     effects.SendCredit: "c",
     effects.SendBacklog: "b",
