@@ -67,6 +67,7 @@ BUGS: dict[str, Callable[[], Any]] = {
     "results of an invalid lease taken": bugs_of_steps.results_of_any_lease_taken,
     "results taken in part": bugs_of_steps.only_first_results_taken,
     "results not stored": bugs_of_steps.results_not_stored,
+    "settles answered before the commit": lambda: at_once(effects.AnswerSettle),
     "keys of pushes not looked up": bugs_of_steps.keys_not_looked_up,
     "keys of pushes not stored": lambda: without(effects.RememberKeys),
     "ordering keys ignored": bugs_of_order.keys_ignored,

@@ -34,6 +34,8 @@ EXPLORED_FIRST = {
     "accepted sequences not stored": "c-commit",
     "taken offers not stored": "c-commit",
     "superseding copy not stored": "a-crossing-crash",
+    "results not stored": "i-results",
+    "settles answered before the commit": "i-results",
 }
 """Bugs that show in few worlds only: the small world made for each."""
 SETTINGS_OF = {

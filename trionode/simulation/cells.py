@@ -173,10 +173,23 @@ class Cell:
         stream, self._stream = self._stream, 0
         self._tell(events.ConsumerGone(stream, died))
 
-    def _settle(self, action: str, number: int, attempt: int, stream: int) -> None:
-        ids: list[int] = [object_id(PRODUCER, number)]
-        payloads = [b"y%d" % number] if action == "replace" else []
-        self._tell(events.Settled(stream, 1, action, ids, [attempt], 0.0, payloads=payloads))
+    def _settle(  # an operation is a tuple
+        self, action: str, number: int, attempt: int, stream: int, child: int
+    ) -> None:
+        shape = self._frames.shape
+        result = events.Pushed(0, PRODUCER, child, TYPE, shape, [b"x%d" % child])
+        event = events.Settled(
+            stream,
+            # An answer names its settle: by that it is known whose results are in custody.
+            child,
+            "ack" if child else action,
+            [object_id(PRODUCER, number)],
+            [attempt],
+            0.0,
+            payloads=[b"y%d" % number] if action == "replace" else [],
+            emitted=[(0, result)] if child else [],
+        )
+        self._tell(event)
 
     # --- what comes of it ----------------------------------------------------------------------
 
@@ -210,6 +223,9 @@ class Cell:
             if peer is not None:
                 number = self._frames.number(frames.frame_of(effect, now))
                 self.out.append(("frame", peer, number))
+        elif kind is effects.AnswerSettle:
+            if effect.number and not effect.refused:  # type: ignore[attr-defined]  # its fields
+                self.out.append(("acknowledged", effect.number))  # type: ignore[attr-defined]  # as above
         elif kind is effects.AcknowledgePush:
             for first, count in effect.sequences:  # type: ignore[attr-defined]  # its field
                 self.out.extend(("acknowledged", first + index) for index in range(count))

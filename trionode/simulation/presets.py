@@ -36,7 +36,8 @@ class Preset:
         crashing: nodes that may crash.
         burning: nodes that may be lost with their disk, for good.
         draining: nodes that may drain.
-        settles: what consumers may do besides acknowledging.
+        settles: what consumers may do besides acknowledging; by `emit` an object's ack brings forth
+            another one, which emits none.
         credit: of consumers that come.
         news_at_once: frames that move no custody arrive at once, which leaves fewer interleavings.
         last: the node where a consumer comes at the end, so that everything must be settled (I5).
@@ -185,6 +186,26 @@ PRESETS = {
             crashing=(0,),
             settles=("nack", "replace"),
             budget={"crashes": 2, "repeats": 2, "nacks": 1},
+        ),
+        Preset(
+            "i-results",
+            "settled with a result before the push, or the result, is committed; crash anywhere",
+            consumers=((0, 1),),
+            nodes=1,
+            links=(),
+            crashing=(0,),
+            settles=("emit",),
+            budget={"crashes": 2, "repeats": 1, "nacks": 2},
+        ),
+        Preset(
+            "i-results-given",
+            "the same with the result on its way to another node",
+            consumers=((0, 1),),
+            changing=(0, 1),
+            crashing=(0,),
+            settles=("emit",),
+            news_at_once=True,
+            budget={"crashes": 1, "changes": 2, "nacks": 1},
         ),
         Preset(
             "relay",

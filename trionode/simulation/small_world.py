@@ -36,7 +36,8 @@ class State:
     """All there is of a world at a moment. `cells` are numbers of the nodes' own states.
 
     `known` are all leases a consumer was ever given and has not settled, valid or not; `valid`
-    those it holds by right. `pushed` counts pushes of each object, `settled` its settles.
+    those it holds by right. `pushed` counts pushes of each object, and the emissions of a result,
+    `settled` its settles.
     `excused`: a fault has happened after which a duplicate is possible.
     """
 
@@ -67,13 +68,15 @@ class SmallWorld:
         ]
         self._pairs = [pair for low, high in preset.links for pair in ((low, high), (high, low))]
         self._queue = {pair: index for index, pair in enumerate(self._pairs)}
+        self._parents = len(preset.homes)
+        """Objects that are pushed; with results, object n + so many is the result of object n."""
 
     # --- states --------------------------------------------------------------------------------
 
     def first(self) -> State:
         """All nodes up and linked, the consumers subscribed, and all news of it told."""
         preset = self.preset
-        objects = len(preset.homes)
+        objects = self._parents * (2 if "emit" in preset.settles else 1)
         state = State(
             tuple(cells.root for cells in self._cells),
             ((),) * len(self._pairs),
@@ -132,15 +135,19 @@ class SmallWorld:
                 yield ("push", number)
         for lease in state.known:
             if self.summary(state, lease[0]).alive:
-                yield ("ack", *lease)
-                if self._has(state, "nacks"):
-                    for action in preset.settles:
-                        yield (action, *lease)
+                yield from self._settles_of(state, lease)
         if self._has(state, "changes"):
             for node in preset.changing:
                 summary = self.summary(state, node)
                 if summary.alive:
                     yield ("leave" if summary.stream else "subscribe", node)
+
+    def _settles_of(self, state: State, lease: Lease) -> Iterator[Step]:
+        yield ("ack", *lease)
+        if self._has(state, "nacks"):
+            for action in self.preset.settles:
+                if action != "emit" or lease[1] <= self._parents:
+                    yield (action, *lease)
 
     def recoveries(self, state: State) -> Iterator[Step]:
         """Who is down may start, who is not linked may be."""
@@ -303,6 +310,43 @@ class SmallWorld:
     def _take_replace(self, state: State, *lease: int) -> State:
         return self._settle(self._spend(state, "nacks"), "replace", lease)  # type: ignore[arg-type]  # as above
 
+    def _take_emit(self, state: State, *lease: int) -> State:
+        right = lease in state.valid
+        state = self._settle(self._spend(state, "nacks"), "emit", lease)  # type: ignore[arg-type]  # as above
+        return self._note_result(state, lease[1], emitted=right) if right else state
+
+    def _note_result(self, state: State, parent: int, *, emitted: bool) -> State:
+        at = parent + self._parents - 1
+        pushed = (*state.pushed[:at], int(emitted), *state.pushed[at + 1 :])
+        return attrs.evolve(state, pushed=pushed)
+
+    def _judge_results(self, state: State) -> State:
+        """After a crash: a step from an object to its result was done, or not, but never half.
+
+        What was not done, and of an object that nobody knows to be in custody, may be done again.
+        """
+        for child in range(self._parents + 1, len(state.pushed) + 1):
+            parent = child - self._parents
+            if not state.pushed[child - 1] or state.settled[child - 1]:
+                continue
+            if self._held(state, child):
+                # Of several nodes, another one may have been given the result before the crash.
+                if self._held(state, parent) and self.preset.nodes == 1:
+                    raise InvariantBroken("G1", f"object {parent} came back beside its result")
+                continue
+            lost = child in state.destroyed or parent in state.destroyed
+            if state.acknowledged[parent - 1] and not self._held(state, parent) and not lost:
+                raise InvariantBroken("G1", f"object {parent} is gone, and so is its result")
+            state = self._note_result(state, parent, emitted=False)
+        return state
+
+    def _held(self, state: State, number: int) -> bool:
+        return any(
+            number == held
+            for node in range(self.preset.nodes)
+            for held, _ in self.summary(state, node).held
+        )
+
     def _settle(self, state: State, action: str, lease: Lease) -> State:
         right = lease in state.valid
         state = attrs.evolve(
@@ -311,13 +355,13 @@ class SmallWorld:
             valid=tuple(each for each in state.valid if each != lease),
         )
         node, number, attempt, stream = lease
-        _, out = self._cells[node].step(
-            state.cells[node], ("settle", action, number, attempt, stream)
-        )
+        child = self._parents + number if action == "emit" else 0
+        operation = ("settle", action, number, attempt, stream, child)
+        _, out = self._cells[node].step(state.cells[node], operation)
         refused = next(more[0] for kind, *more in out if kind == "answered")
         if right == bool(refused):
             raise InvariantBroken("I6", f"a settle of object {number} was judged wrongly")
-        return self._act(state, node, ("settle", action, number, attempt, stream))
+        return self._act(state, node, operation)
 
     # --- links and lives -----------------------------------------------------------------------
 
@@ -367,7 +411,7 @@ class SmallWorld:
             destroyed=(*state.destroyed, *gone),
             excused=state.excused or not sure or bool(gone),
         )
-        return self._act(state, node, operation)
+        return self._judge_results(self._act(state, node, operation))
 
     def _take_start(self, state: State, node: int) -> State:
         return self._act(state, node, ("start",))
