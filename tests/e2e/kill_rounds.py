@@ -24,6 +24,7 @@ import trio
 
 import trionode
 from tests.support.processes import NodeProcess, held, node_process
+from trionode.store import sqlite_tools
 
 QUICK = {
     "TRIONODE_CONF_PEERS__BACKOFF_MAX_S": "0.2",
@@ -34,6 +35,11 @@ QUICK = {
 }
 """Links and retries that need not be waited for. No object may become a dead letter: the ledger
 wants it settled."""
+RETAINING = {
+    "TRIONODE_CONF_STORE__RETENTION_S": "3600",
+    "TRIONODE_CONF_STORE__RETENTION_OBJECTS": "2000",
+}
+"""One of the nodes keeps some of what was settled."""
 PRODUCERS = 6
 """Per node and type; each waits for one acknowledgement at a time."""
 ALIVE_S = (0.1, 0.8)
@@ -54,6 +60,8 @@ class Ledger:
     starts_s: list[float] = attrs.field(factory=list)
     left: int = -1
     """Objects that the nodes still hold at the end."""
+    damaged: int = 0
+    """Records of the stores that are not as they were written."""
 
     @property
     def lost(self) -> set[int]:
@@ -76,6 +84,7 @@ class Ledger:
             "duplicates": self.duplicates,
             "nacked": self.nacked,
             "left_in_nodes": self.left,
+            "damaged": self.damaged,
             "longest_start_s": round(max(self.starts_s, default=0.0), 2),
         }
 
@@ -170,11 +179,16 @@ async def kill_rounds(folder: Path, rounds: int, seed: int) -> Ledger:
     """Run it with two new nodes in a folder."""
     with (
         node_process("n1", "--data-dir", str(folder / "n1"), **QUICK) as one,
-        node_process("n2", "--data-dir", str(folder / "n2"), "--peer", one.address, **QUICK) as two,
+        node_process(
+            "n2", "--data-dir", str(folder / "n2"), "--peer", one.address, **QUICK, **RETAINING
+        ) as two,
     ):
         made = Rounds([one, two], seed)
         await made.run(rounds)
-        return made.ledger
+    for name in ("n1", "n2"):
+        damage, aside = sqlite_tools.verify(folder / name)
+        made.ledger.damaged += len(damage) + len(aside)
+    return made.ledger
 
 
 def main() -> int:
@@ -186,7 +200,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         ledger = trio.run(kill_rounds, Path(folder), options.rounds, options.seed)
     print(json.dumps(ledger.figures()))
-    return 1 if ledger.lost or ledger.left else 0
+    return 1 if ledger.lost or ledger.left or ledger.damaged else 0
 
 
 if __name__ == "__main__":

@@ -19,3 +19,4 @@ async def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path):
     assert len(ledger.acknowledged) > 20 * ROUNDS
     assert ledger.lost == set()
     assert ledger.left == 0
+    assert ledger.damaged == 0

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from trionode.store.finding import Found, Row
 
 TOPIC = "query"
-QUERY_S = 15.0
+QUERY_S = 30.0
 """How long a node looks for the objects of one page."""
-EVERYWHERE_S = 20.0
+EVERYWHERE_S = 35.0
 """How long the answers of all nodes are waited for."""
 RUNNING_MAX = 4
 """Queries that are answered at one time; others wait."""
-REST_FACTOR = 1.0
+REST_FACTOR = 2.0
 """After each look the query rests as long as it took, times this: it must disturb nobody."""
 PAGE_BYTES = 256 * 1024
 """Payloads in a page; one object more may be in it."""

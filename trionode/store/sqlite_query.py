@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from trionode.query.selection import Selection
 
-WINDOW_ROWS = 10_000
+WINDOW_ROWS = 2_000
 """How many numbers one read covers: some milliseconds, unless payloads are large."""
-READ_S = 0.02
+READ_S = 0.005
 """How long a read should take at most; windows grow and shrink accordingly."""
 WINDOW_ROWS_MIN, WINDOW_ROWS_MAX = 100, 100_000
 _PARTS = (("objects", "seq", False), ("settled", "number", True))
