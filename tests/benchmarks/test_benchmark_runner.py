@@ -10,6 +10,7 @@ import pytest
 from tests.benchmarks import report, runs
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.measurements import MEASUREMENTS
+from tests.benchmarks.steps import steps
 from tests.benchmarks.systems import SYSTEMS
 from tests.benchmarks.targets import TARGETS, rows
 
@@ -134,3 +135,9 @@ def test_an_unknown_row_is_a_usage_error():
     with pytest.raises(SystemExit) as caught:
         main(["--rows", "nothing"])
     assert caught.value.code == 2
+
+
+def test_each_step_of_an_object_through_a_node_has_its_time():
+    found = dict(steps(batch=8, rounds=2))
+    assert len(found) == 6
+    assert all(us > 0 for us in found.values())
