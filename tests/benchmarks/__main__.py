@@ -51,7 +51,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the run's figures")
     parser.add_argument(
         "--write", action="store_true",
-        help="write docs/performance.json, the picture, and the tables in docs/performance.md",
+        help="write docs/performance.json, the picture (also into the README), and the tables in docs/performance.md",
     )  # fmt: skip
     parser.add_argument(
         "--table", nargs="?", type=Path, const=report.JSON_PATH, metavar="FILE",
@@ -120,6 +120,7 @@ def main(argv: list[str]) -> int:
     if given.write or given.draw:
         report.write_page(document)
         report.draw(document)
+        report.show_picture()
     print(report.describe(document), report.table(document["samples"]), sep="\n\n")
     if not read:
         print("", report.figures(document["samples"]), sep="\n")

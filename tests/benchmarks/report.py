@@ -21,6 +21,11 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 JSON_PATH = DOCS / "performance.json"
 PICTURE_PATH = DOCS / "performance.svg"
 PAGE_PATH = DOCS / "performance.md"
+README_PATH = DOCS.parent / "README.md"
+PICTURE_MARK = (
+    "<!-- picture of the measured systems: written by python -m tests.benchmarks --write -->\n"
+)
+PICTURE = "![128-byte objects per second, system by system](docs/performance.svg)\n"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 LIBRARIES = (
     "trio",
@@ -120,6 +125,13 @@ def write_page(document: Mapping[str, Any], path: Path = PAGE_PATH) -> None:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     path.write_text(f"{before}{BEGIN}\n\n{page(document)}\n\n{END}{after}", encoding="utf-8")
+
+
+def show_picture(path: Path = README_PATH) -> None:
+    """Have the README show the picture, once there is one."""
+    text = path.read_text(encoding="utf-8")
+    if PICTURE not in text:
+        path.write_text(text.replace(PICTURE_MARK, PICTURE_MARK + PICTURE), encoding="utf-8")
 
 
 def bars(samples: Mapping[str, Sequence[float]]) -> list[tuple[str, str, float]]:

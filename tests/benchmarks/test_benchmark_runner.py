@@ -94,6 +94,15 @@ def test_the_tables_replace_those_of_the_run_before(document, tmp_path):
     assert text.count("rabbitmq: not installed") == 1
 
 
+def test_the_readme_shows_the_picture_once(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{report.PICTURE_MARK}after\n")
+    for _ in range(2):
+        report.show_picture(page)
+    assert page.read_text() == f"before\n{report.PICTURE_MARK}{report.PICTURE}after\n"
+    assert report.PICTURE_MARK in report.README_PATH.read_text()
+
+
 @pytest.mark.skipif(
     not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed"
 )
