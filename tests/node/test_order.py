@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
-from trionode.config import Config, Peers
+from tests.support.wires import frame_client
+from trionode.config import Config, Limits, Peers
 from trionode.errors import Refused, Status
 from trionode.testing import mesh
 from trionode.testing.nodes import ONE_BEFORE
+from trionode.wire import frames
 
 each_store = pytest.mark.usefixtures("each_store")
 """For all but what is about a node that keeps nothing."""
@@ -115,6 +117,24 @@ async def test_a_key_goes_on_when_the_node_with_its_first_stays_away(autojump_cl
             await nodes[1].kill()
             assert await taken(here, 1) == [1]
             assert 29 < trio.current_time() - began < 32
+
+
+async def test_offers_stay_within_a_message_however_large_the_properties(autojump_clock):
+    """256 small objects with 15 kB of properties each would be 4 MB in one frame."""
+    async with (
+        mesh(2, config=Config(limits=Limits(max_object_bytes=1 << 20))) as nodes,
+        frame_client(nodes[0]) as one,
+        nodes.connect(nodes[1]) as far,
+    ):
+        producer = await one.producer()
+        trace = {"trace": "\U0001d11e" * 3900}
+        for first in range(1, 301, 10):
+            details = dict.fromkeys(range(10), trace)
+            producer.say(frames.Push("A", first, [b"1"] * 10, details=details))
+            await producer.hear(frames.Pushed)
+        async with far.subscribe("A", credit=300) as deliveries:
+            assert await taken(deliveries, 300) == [1] * 300
+        assert nodes[0].status()["peers"][0]["last_error"] == ""
 
 
 def _held(status) -> int:
