@@ -59,7 +59,7 @@ class Producer:
         first, world = self._next, self._world
         self._next += count
         for sequence in range(first, first + count):
-            rare = {**self.rare(), **self._order(sequence)}
+            rare = self.rare(sequence)
             if rare:
                 self._rare[sequence] = rare
             self.open[sequence] = None
@@ -70,7 +70,11 @@ class Producer:
             self._send(first, count)
         return count
 
-    def rare(self) -> dict[str, Any]:
+    def rare(self, sequence: int) -> dict[str, Any]:
+        """The properties of an object, if it has any: of its own, and for its place in order."""
+        return {**self._times_and_keys(), **self._order(sequence)}
+
+    def _times_and_keys(self) -> dict[str, Any]:
         """Now and then an object that must wait, that expires, or with a key: its properties."""
         draw = self._generator.below(64)
         now = self._world.scheduler.time
