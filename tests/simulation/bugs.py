@@ -57,6 +57,7 @@ BUGS: dict[str, Callable[[], Any]] = {
     "offers not forgotten on disk in order": lambda: without(effects.Forget),
     "lease token ignored": bugs_of_clients.lease_token_ignored,
     "a dead consumer keeps its leases": bugs_of_clients.dead_consumers_keep_leases,
+    "what is overdue counts nothing": bugs_of_clients.overdue_counts_nothing,
     "drain forgets leases": bugs_of_clients.drain_forgets_leases,
     "repeated pushes taken again": bugs_of_clients.repeats_taken_again,
     "acknowledged floor one too high": bugs_of_clients.floor_too_high,

@@ -39,6 +39,11 @@ def dead_consumers_keep_leases() -> Any:
     return patch.object(consumers.Consumers, "gone", lambda _self, _event, _now: None)
 
 
+def overdue_counts_nothing() -> Any:
+    """What a consumer has had for too long comes back as if it had not been tried."""
+    return patch.object(leases, "counts", lambda _item, _subscription: False)
+
+
 def drain_forgets_leases() -> Any:
     """A leaving node drops what is leased."""
 

@@ -26,6 +26,7 @@ NOT_HELD = "this node has no such object: it was settled, transferred or never h
 NOT_LEASED = "the lease ended: the object is not leased now"
 OTHER_LEASE = "the lease ended: the object is leased under another attempt"
 OTHER_CONSUMER = "the lease ended: the object is leased to another consumer"
+DEADLINE_PASSED = "its deadline passed"
 NAMED_TWICE = "the same settle names this lease twice"
 
 
@@ -215,7 +216,7 @@ class Leases:
         for table in dict.fromkeys([item.table for item in items]):
             context.regrant(table)
         context.end_at_deadline(items, now)
-        self._tell_lost(lost, "its deadline passed")
+        self._tell_lost(lost, DEADLINE_PASSED)
         self.credit_freed(subscriptions)
 
     def overdue(self, subscription: Subscription, now: float) -> None:

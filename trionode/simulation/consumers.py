@@ -8,6 +8,7 @@ import attrs
 
 from trionode.routing import effects, events
 from trionode.routing.model import Shape
+from trionode.routing.subscriptions import Wishes
 from trionode.simulation.families import children_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Leased(NamedTuple):
 class Habit:
     """How a consumer behaves: seconds per delivery frame, and of 1,000 settles how many are what.
 
-    The rest is acknowledged. `silent`: it never settles.
+    The rest is acknowledged. `silent`: it never settles. `limit_s`: what it asks for as
+    `max_processing_time`; 0: nothing.
     """
 
     work_s: float
@@ -50,6 +52,7 @@ class Habit:
     replaces: int = 0
     emits: int = 0
     silent: bool = False
+    limit_s: float = 0.0
 
 
 GOOD = Habit(0.01)
@@ -61,6 +64,8 @@ HABITS = (
     Habit(0.03, nacks=30, rejects=3, returns=30, replaces=30),
     Habit(0.02, nacks=30, emits=300),
     Habit(0.5, silent=True),
+    Habit(0.5, silent=True, limit_s=2.0),
+    Habit(0.3, limit_s=0.35),
 )
 
 
@@ -115,9 +120,17 @@ class Consumer:
         self._delivered = 0
         self._say(
             events.Subscribed(
-                self.stream, self.subscription, self.keys, self.credit, self.credit_bytes
+                self.stream,
+                self.subscription,
+                self.keys,
+                self.credit,
+                self.credit_bytes,
+                self._wishes(),
             )
         )
+
+    def _wishes(self) -> Wishes:
+        return Wishes(max_processing_s=self.habit.limit_s)
 
     def _say(self, event: object) -> None:
         self._world.scheduler.after(LATENCY_S, self._arrive, self.node, event)
@@ -142,7 +155,12 @@ class Consumer:
         if self.stream:
             self._say(
                 events.Subscribed(
-                    self.stream, self.subscription, self.keys, credit, self.credit_bytes
+                    self.stream,
+                    self.subscription,
+                    self.keys,
+                    credit,
+                    self.credit_bytes,
+                    self._wishes(),
                 )
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing import effects, events
+from trionode.routing.leases import DEADLINE_PASSED
 from trionode.simulation.copies import check_arrival, check_recovered
 from trionode.simulation.families import Families, KeyBook
 from trionode.simulation.fates import Fate, InvariantBroken
@@ -342,6 +343,9 @@ class Ledger:
         for id_, attempt in effect.leases:
             if not self.leases[host.index].end(id_, effect.stream, attempt):
                 raise InvariantBroken("I6", "a lease that was not valid is taken back", id_)
+            if effect.reason != DEADLINE_PASSED:
+                self.count("overdue")
+                self._failed(self.fates[id_])
 
     def _subscribed(self, host: Host, event: Any) -> None:
         self.leases[host.index].subscribed(
