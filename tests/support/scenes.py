@@ -65,7 +65,7 @@ class Plain(Producer):
 
     says: dict[str, Any] = {}
 
-    def rare(self, sequence: int) -> dict[str, Any]:  # noqa: ARG002  # all have the same
+    def rare(self, sequence: int) -> dict[str, Any]:  # all have the same
         return self.says
 
 
