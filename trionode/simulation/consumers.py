@@ -68,6 +68,9 @@ HABITS = (
     Habit(0.3, limit_s=0.35),
 )
 
+FUSSY = Habit(0.02, rejects=200)
+"""Rejects much, as a service does whose new version has a defect."""
+
 
 class Consumer:
     """One client with one subscription to some types."""

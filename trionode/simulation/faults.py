@@ -12,7 +12,7 @@ import attrs
 
 from trionode.routing import events
 from trionode.routing.model import State
-from trionode.simulation.consumers import ALL_TYPES, HABITS, Consumer
+from trionode.simulation.consumers import ALL_TYPES, FUSSY, HABITS, Consumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,20 +237,31 @@ class Faults:
         world.disconnect_for_good(node)
 
     def people(self, generator: Generator) -> None:
-        """A person retries or discards dead letters, or forgets a node, rightly or not."""
-        node = self._node(generator)
-        if node is None or node.paused or node.host.brain is None:
-            return
-        if generator.chance(0.2):
-            self._forget(node, generator)
-            return
-        objects = node.host.brain.context.custody.objects.values()
-        dead = [item.id for item in objects if item.state == State.DEAD]
-        generator.shuffle(dead)
-        chosen = dead[: 1 + generator.below(4)]
-        if chosen:
-            make = events.Retried if generator.chance(0.7) else events.Discarded
-            node.turn(make(0, chosen))
+        """A defect makes dead letters; a person retries or discards them; or forgets a node."""
+        world = self._world
+        draw = generator.below(10)
+        if draw < 2 and world.consumers:
+            generator.pick(world.consumers).habit = FUSSY
+        elif draw < 4:
+            node = self._node(generator)
+            if node is not None and not node.paused:
+                self._forget(node, generator)
+        else:
+            self._deal(generator)
+
+    def _deal(self, generator: Generator) -> None:
+        """A person deals with some dead letters of a node that has any."""
+        nodes = [node for node in self._world.nodes if node.up and not node.paused]
+        generator.shuffle(nodes)
+        for node in nodes:
+            assert node.host.brain is not None
+            objects = node.host.brain.context.custody.objects.values()
+            dead = [item.id for item in objects if item.state == State.DEAD]
+            if dead:
+                generator.shuffle(dead)
+                make = events.Retried if generator.chance(0.7) else events.Discarded
+                node.turn(make(0, dead[: 1 + generator.below(6)]))
+                return
 
     def _forget(self, node: SimulatedNode, generator: Generator) -> None:
         """Have a node close its books on one that it is not linked to; that one may come back."""
