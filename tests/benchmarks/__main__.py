@@ -61,7 +61,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--draw", nargs="?", type=Path, const=report.JSON_PATH, metavar="FILE",
         help="measure nothing: write the picture and the page's tables of a run",
     )  # fmt: skip
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if given.write and (given.rows or given.scale != 1):
+        parser.error("--write is for whole runs: without --rows and --scale")
+    return given
 
 
 def measure(names: list[str], rounds: int, scale: float, seconds: float) -> dict[str, Any]:

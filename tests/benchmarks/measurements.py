@@ -99,8 +99,8 @@ def _clients(count: int) -> Measurement:
     def run(scale: float, _: Measured) -> Figures:
         # Half of them push, half of them take.
         clients = max(1, int(count * min(scale, 1.0)) // 2)
-        flags = ("--clients", str(clients), "--credit", "64")
-        return {"": _speed(100_000, scale, *flags)["objects_per_s"]}
+        flags = ("--clients", str(clients), "--credit", "16")
+        return {"": _speed(50_000, scale, *flags)["objects_per_s"]}
 
     return Measurement(run)
 

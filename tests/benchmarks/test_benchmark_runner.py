@@ -140,9 +140,14 @@ def test_what_fails_is_told_and_costs_the_others_nothing(monkeypatch, tmp_path, 
     assert "nats: failed: lost one" in capsys.readouterr().err
 
 
-def test_an_unknown_row_is_a_usage_error():
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rows", "nothing"], ["--write", "--rows", "raw"], ["--write", "--scale", "0.1"]],
+    ids=" ".join,
+)
+def test_unknown_rows_and_parts_of_a_run_that_is_to_be_written_are_usage_errors(arguments):
     with pytest.raises(SystemExit) as caught:
-        main(["--rows", "nothing"])
+        main(arguments)
     assert caught.value.code == 2
 
 
