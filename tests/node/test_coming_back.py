@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 import trionode
 from trionode.testing import mesh
@@ -73,6 +74,7 @@ async def test_a_break_that_lasts_longer_than_the_grace_loses_the_leases(autojum
     ):
         await client.push(1, type="A")
         delivery = await anext(deliveries)
+        await trio.testing.wait_all_tasks_blocked()  # the node hears that it was started
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cut, nodes, 20)
