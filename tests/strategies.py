@@ -153,6 +153,7 @@ def settles(draw: st.DrawFn) -> frames.Settle:
     ids = draw(runs)
     count = sum(length for _, length in ids)
     action = draw(st.sampled_from(["ack", "nack", "reject", "return", "replace"]))
+    emitted = draw(emissions(count)) if action == "ack" and count else []
     return frames.Settle(
         number=draw(counts),
         action=action,
@@ -163,8 +164,8 @@ def settles(draw: st.DrawFn) -> frames.Settle:
         payloads=draw(column(count, payloads)) if action == "replace" else [],
         encoding=draw(encodings),
         fingerprint=draw(fingerprints),
-        emitted=draw(emissions(count)) if action == "ack" and count else [],
-        acknowledged=draw(counts),
+        emitted=emitted,
+        acknowledged=draw(st.integers(0, emitted[0].first - 1) if emitted else counts),
         definitions=draw(definitions),
     )
 

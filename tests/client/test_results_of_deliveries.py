@@ -92,6 +92,18 @@ async def test_what_a_block_emits_is_dropped_when_it_ends_in_another_way(autojum
         assert "Invoice" not in nodes[0].status()["types"]
 
 
+async def test_a_result_that_comes_after_the_settle_is_told_and_not_dropped(autojump_clock):
+    async with mesh(1) as nodes, nodes.connect() as client, client.subscribe(Order) as deliveries:
+        await client.push(Order(1))
+        delivery = await anext(deliveries)
+        with delivery:
+            delivery.ack()
+            with pytest.raises(RuntimeError, match="settled already"):
+                delivery.emit(Mail("late"))
+            with pytest.raises(RuntimeError, match="settled already"):
+                delivery.ack(emit=[Mail("late")])
+
+
 async def test_an_ack_without_results_is_a_plain_one(autojump_clock):
     async with mesh(1) as nodes, nodes.connect() as client, client.subscribe(Order) as deliveries:
         await client.push(Order(1))

@@ -303,6 +303,7 @@ def test_a_run_may_name_as_many_ids_as_a_frame_may():
         (settle_with(frames.Emission(0, "A", SEQUENCE_MASK, [b"", b""])), {}),
         (settle_with(frames.Emission(0, "A", 1, [b""], details={1: {}})), {}),
         (settle_with(*[frames.Emission(0, "A", 1, [b""])] * 2), {}),
+        (settle_with(frames.Emission(0, "A", 5, [b""])), {"acknowledged": 5}),
         (settle_with(frames.Emission(0, "A", 1, [b""]), action="nack"), {}),
         (frames.Pushed([(1, 1)], [(1, b"short")]), {}),
         (frames.Lost([(object_id(7, 1), 2)], [1], ""), {}),

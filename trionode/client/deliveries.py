@@ -158,6 +158,8 @@ class Delivery(Generic[T]):
             options: those of `Client.push`.
 
         Raises:
+            LeaseLost: the lease is gone.
+            RuntimeError: the delivery has been settled before.
             Refused: the results are more than one settle can have.
             EncodeError: it has no form in JSON.
             ValueError: an option has a value that it cannot have.
@@ -165,10 +167,13 @@ class Delivery(Generic[T]):
         self._collect(Emit(value, type=type, encoding=encoding, **options))
 
     def _collect(self, item: Any) -> None:
+        lease = self._lease
+        if lease.state is not LeaseState.HELD:
+            raise lease.error or RuntimeError(f"{lease.name} has been settled already")
         result = result_of(item, trio.current_time())
         found = [*(self._results or ()), result]
         size_bytes = sum([len(each.payload) for each in found])
-        limit_bytes = self._lease.window.stream.max_object_bytes
+        limit_bytes = lease.window.stream.max_object_bytes
         if len(found) > RESULTS_MAX or (limit_bytes and size_bytes > limit_bytes):
             raise Refused(
                 Status.INVALID_ARGUMENT,

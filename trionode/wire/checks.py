@@ -200,14 +200,17 @@ def _settle(frame: frames.Settle) -> None:
 def _emitted(frame: frames.Settle, parents: int) -> None:
     if frame.action != "ack":
         raise ValueError(f"a settle by {frame.action} emits nothing")
-    end, total = 1, 0
+    # What the emitter says is known already could not be told from a repeat, and would be lost.
+    end, total = frame.acknowledged + 1, 0
     for each in frame.emitted:
         count = len(each.payloads)
         total += count
         if each.parent >= parents:
             raise ValueError(f"results of lease {each.parent} in a settle of {parents}")
         if not end <= each.first <= SEQUENCE_MASK - count + 1:
-            raise ValueError("sequences of results must ascend between 1 and 2^48 - 1")
+            raise ValueError(
+                f"sequences of results must ascend from {frame.acknowledged + 1} to 2^48 - 1"
+            )
         end = each.first + count
         _details_within(each.details, count)
     if total > MAX_OBJECTS:
