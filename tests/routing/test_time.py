@@ -253,3 +253,13 @@ def test_that_an_object_is_to_be_kept_and_until_when_travel_with_it(mesh) -> Non
     assert mesh["b"].states() == ["LEASED"]
     mesh.wait(1.2)
     assert_kept(mesh["b"], id_)
+
+
+def test_an_object_that_expired_and_is_retried_is_leased_once(mesh) -> None:
+    id_ = kept_push(mesh)
+    mesh.wait(5.1)
+    mesh["a"].handle(events.Retried(1, [id_]))
+    consumer = mesh["a"].consumer("T", credit=5)
+    assert consumer.ids() == [id_]
+    mesh.wait(60.0)
+    assert mesh["a"].states() == ["LEASED"]

@@ -1,4 +1,4 @@
-"""Deliberate bugs of results that come with an ack, and of keys of pushes."""
+"""Deliberate bugs of results that come with an ack, of keys, and of deadlines that keep."""
 
 from __future__ import annotations
 
@@ -8,17 +8,8 @@ from unittest.mock import patch
 import attrs
 
 from tests.simulation.patching import replaced
-from trionode.routing import effects, intake, keys
+from trionode.routing import context, effects, intake, keys
 from trionode.store import batch
-
-
-def results_of_any_lease_taken() -> Any:
-    """Results are taken whether or not the lease was valid."""
-
-    def make(old: Any) -> Any:
-        return lambda self, event, _settled, now: old(self, event, range(len(event.ids)), now)
-
-    return replaced(intake.Intake, "emitted", make)
 
 
 def only_first_results_taken() -> Any:
@@ -47,3 +38,17 @@ def results_not_stored() -> Any:
 def keys_not_looked_up() -> Any:
     """A key that was used means nothing to who takes pushes."""
     return patch.object(keys.Keys, "find", lambda _self, _digest, _now: None)
+
+
+def kept_at_deadline_dropped() -> Any:
+    """What is to be kept at its deadline is dropped like the rest."""
+
+    def make(old: Any) -> Any:
+        def end_at_deadline(self: Any, items: Any, *more: Any) -> None:
+            for item in items:
+                item.amend(keep_expired=None)
+            old(self, items, *more)
+
+        return end_at_deadline
+
+    return replaced(context.Context, "end_at_deadline", make)

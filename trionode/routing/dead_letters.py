@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing import effects, history
+from trionode.routing.context import EXPIRED
 from trionode.routing.model import HeldObject, State, Step
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class DeadLetters:
         context = self._context
         items, refused = self._chosen(event.ids)
         context.note(items, history.RETRIED)
+        # What expired while it was ready has left an entry in its queue.
+        for table in dict.fromkeys(
+            [each.table for each in items if each.detail("dead") == EXPIRED]
+        ):
+            table.ready.purge()
         context.custody.move(items, Step.RETRY)
         for item in items:
             over = item.detail("deadline", float("inf")) <= now

@@ -163,8 +163,12 @@ class ReadyQueue:
         """Drop stale entries when they outnumber the `ready` ones."""
         entries = sum(map(len, self._lines()))
         if entries > COMPACT_FROM and entries > 2 * ready:
-            for line in self._lines():
-                line.sweep()
+            self.purge()
+
+    def purge(self) -> None:
+        """Drop every stale entry, before an object that may have one comes back."""
+        for line in self._lines():
+            line.sweep()
 
     def rouse(self) -> None:
         """Have the next plan look at all again: what rests may be moved now."""

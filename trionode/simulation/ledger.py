@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing import effects, events
+from trionode.routing.context import EXPIRED
 from trionode.routing.leases import DEADLINE_PASSED
 from trionode.simulation.copies import check_arrival, check_recovered
 from trionode.simulation.families import Families, KeyBook
@@ -172,6 +173,7 @@ class Ledger:
                 self.count(f"pushed with {name}")
             fate.not_before = rare.get("due", 0.0)
             fate.deadline = rare.get("deadline")
+            fate.keeps = "keep_expired" in rare
             fate.timed = "due" in rare or "deadline" in rare
 
     def acknowledged(self, ids: Iterable[int]) -> None:
@@ -230,6 +232,8 @@ class Ledger:
                 fate = self.fates[item.id]
                 if "possibly_duplicate" in details:
                     fate.excuse("an offer in doubt was given up")
+                if details.get("dead") == EXPIRED and not fate.dead:
+                    self._expired(fate, item.id)
                 fate.dead = fate.dead or "dead" in details
 
     def _forgot(self, host: Host, event: object, effect: effects.Forget) -> None:
@@ -286,6 +290,11 @@ class Ledger:
             self.count("handed over")
 
     def _left_expired(self, _host: Host, fate: Fate, id_: int) -> None:
+        if fate.keeps:
+            raise InvariantBroken("G2", "gone at its deadline though it was to be kept", id_)
+        self._expired(fate, id_)
+
+    def _expired(self, fate: Fate, id_: int) -> None:
         if not self.times.is_past(fate) or (fate.lifted and not fate.excuses):
             raise InvariantBroken("G2", "an object expired before its deadline", id_)
         fate.expired = True

@@ -81,7 +81,8 @@ class Producer:
         if draw == 0:
             return {"due": now + self._generator.between(0.1, 5.0)}
         if draw == 1:
-            return {"deadline": now + self._generator.between(0.5, 30.0)}
+            kept = {"keep_expired": True} if self._generator.chance(0.5) else {}
+            return {"deadline": now + self._generator.between(0.5, 30.0), **kept}
         if draw == 2:
             return {"key": f"{self.id & 0xFFFF} {self._generator.below(KEYS)}"}
         return {}
