@@ -44,7 +44,14 @@ FRAMES: list[Frame] = [
     frames.Subscribe(1, 1, ["Order", "billing.Invoice"], 10, 65_536),
     frames.Unsubscribe(2, 1),
     frames.Deliver(1, "Order", RUN, TWO, attempts=[1, 2], details=DETAILS),
+    frames.Watch(1, 1, ["Order", "billing.*"], 10, 65_536),
+    frames.Copies(
+        1, "Order", RUN, TWO, attempts=[1, 2], details=DETAILS, how="received", dropped=3
+    ),
     frames.Started(1, 2),
+    frames.Heard(2),
+    frames.KeysSettled(RUN),
+    frames.AskKeys(RUN),
     frames.Settle(3, "replace", RUN, reason="done", payloads=TWO, encoding="raw"),
     frames.Answered(3, Status.FAILED_PRECONDITION, "no", "try", [(ID.to_bytes(16), 1, "lost")]),
     frames.Lost(RUN, None, "the lease ran out"),

@@ -131,11 +131,12 @@ def pushes(draw: st.DrawFn) -> frames.Push:
 
 
 @st.composite
-def deliveries(draw: st.DrawFn) -> frames.Deliver:
-    """Deliver frames."""
+def deliveries(draw: st.DrawFn, kind: type = frames.Deliver, **more: object) -> frames.Deliver:
+    """Deliver frames, and others like them."""
     ids = draw(runs)
     count = sum(length for _, length in ids)
-    return frames.Deliver(
+    return kind(
+        **{name: draw(values) for name, values in more.items()},
         subscription=draw(counts),
         type=draw(names),
         ids=ids,
@@ -278,6 +279,10 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
     ),
     frames.Unsubscribe: st.builds(frames.Unsubscribe, counts, counts),
     frames.Deliver: deliveries(),
+    frames.Watch: st.builds(
+        frames.Watch, counts, counts, st.lists(names, max_size=3), counts, counts
+    ),
+    frames.Copies: deliveries(frames.Copies, how=names, dropped=counts),
     frames.Started: st.builds(frames.Started, counts, counts),
     frames.Settle: settles(),
     frames.Answered: st.builds(

@@ -157,6 +157,7 @@ class Node:
         self._carry = {
             effects.AcknowledgePush: self._acknowledge,
             effects.Deliver: self._deliver,
+            effects.Copy: lambda _copy: None,
             effects.AnswerSettle: self._answer,
             effects.LoseLeases: self._lose,
             effects.Fetch: self._fetch,

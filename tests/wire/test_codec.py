@@ -90,6 +90,8 @@ def test_kinds_are_what_was_published():
         10: "Settle",
         11: "Answered",
         12: "Lost",
+        13: "Watch",
+        14: "Copies",
         16: "LinkHello",
         17: "Interest",
         18: "LinkCredit",

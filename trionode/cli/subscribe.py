@@ -19,10 +19,15 @@ from trionode.cli.window import Window
 if TYPE_CHECKING:
     from trionode.client import Deliveries
 
+WATCHED_MAX = 10_000
+"""Copies that may wait for the terminal or pipe before more are dropped."""
+
 _EPILOG = """\b
 Each object is one line of JSON:
   {"id":"...","type":"Order","attempt":1,"encoding":"json","object":{...}}
 A payload that is not JSON is a base64 string, with the encoding "raw".
+With --watch there is "how" it came, too: accepted, received, emitted or replaced;
+and {"dropped":N} stands where N copies had to be dropped.
 
 \b
 Examples:
@@ -31,6 +36,7 @@ Examples:
   trionode subscribe 'billing.*'                   (every type with one more segment)
   trionode subscribe 'billing.>' '*.Order'         (one or more; any first segment)
   trionode subscribe Order --count 1 --no-ack      (look, don't take)
+  trionode subscribe '>' --watch                   (copies of all that comes to the node)
 """
 
 
@@ -55,16 +61,22 @@ Examples:
     is_flag=True,
     help="Leave the objects to others: they return to the node when the command ends.",
 )
-def command(
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Only look on: copies of what the node takes custody of, which stay whose they are.",
+)
+def command(  # noqa: PLR0913, PLR0917  # click's signature
     types: tuple[str, ...],
     node: tuple[str, ...],
     count: int | None,
     timeout_s: float | None,
     no_ack: bool,  # noqa: FBT001  # click's signature
+    watch: bool,  # noqa: FBT001  # click's signature
 ) -> None:
     """Print objects of these types as they come, and acknowledge each once it is written."""
     window = Window(count, settles=not no_ack)
-    run(_print_all, node, types, window, timeout_s)
+    run(_watch_all if watch else _print_all, node, types, window, timeout_s)
     if count is not None and not window.complete:
         raise Failed(f"{window.printed} of {count} objects came within {timeout_s:g} s")
 
@@ -79,6 +91,28 @@ async def _print_all(
             client.subscribe(*types, credit=window.credit) as deliveries,
         ):
             await _print_deliveries(deliveries, window)
+
+
+async def _watch_all(
+    node: tuple[str, ...], types: tuple[str, ...], window: Window, timeout_s: float | None
+) -> None:
+    """Print copies until the window is complete or the time is over."""
+    writer = Writer()
+    with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
+        async with (
+            trionode.connect(*node) as client,
+            client.subscribe(*types, credit=WATCHED_MAX, mode="watch") as copies,
+        ):
+            async for copy in copies:
+                watched = copy.watched
+                assert watched is not None, "the mode says it"
+                if watched.dropped:
+                    await writer.write(b'{"dropped":%d}\n' % watched.dropped)
+                line = object_line(copy.type, copy.id, copy.attempt, copy.encoding, copy.payload)
+                await writer.write(b'%s,"how":"%s"}\n' % (line[:-2], watched.how.encode()))
+                window.after_printing()
+                if window.complete:
+                    return
 
 
 async def _print_deliveries(deliveries: Deliveries[Any], window: Window) -> None:

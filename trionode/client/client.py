@@ -17,6 +17,7 @@ from trionode.client.querying import Query, request_of
 from trionode.client.terms import Terms
 from trionode.client.types import type_name_of
 from trionode.client.values import encode, is_class, schema_of
+from trionode.client.watched import Copies
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class Client(Inspection):
         reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
+        mode: Literal["work", "watch"] = "work",
     ) -> Deliveries[T]: ...
     @overload
     def subscribe(
@@ -197,6 +199,7 @@ class Client(Inspection):
         reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
+        mode: Literal["work", "watch"] = "work",
     ) -> Deliveries[T | T1]: ...
     @overload
     def subscribe(
@@ -214,6 +217,7 @@ class Client(Inspection):
         reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
+        mode: Literal["work", "watch"] = "work",
     ) -> Deliveries[T | T1 | T2]: ...
     @overload
     def subscribe(
@@ -227,6 +231,7 @@ class Client(Inspection):
         reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
+        mode: Literal["work", "watch"] = "work",
     ) -> Deliveries[Any]: ...
     def subscribe(  # noqa: PLR0913  # each has a default
         self,
@@ -239,6 +244,7 @@ class Client(Inspection):
         reconnect_grace: float = 0.0,
         on_undecodable: Literal["nack", "reject"] = "nack",
         on_lost: Callable[[ObjectId, int, str], object] | None = None,
+        mode: Literal["work", "watch"] = "work",
     ) -> Deliveries[Any]:
         """Get objects of these types: `async with client.subscribe(Order) as deliveries: ...`.
 
@@ -265,6 +271,11 @@ class Client(Inspection):
                 be tried again here or elsewhere, or made a dead letter.
             on_lost: called with id, attempt and reason when the lease of an unsettled delivery is
                 lost.
+            mode: `work`, or `watch` to only look on: deliveries are then copies of what the node
+                takes custody of from now on, and there is nothing to settle. What comes while
+                `credit` or `credit_bytes` are used up is dropped, and `Delivery.watched` says how
+                much; nobody is slowed. Other nodes' objects are not seen, nor, after a reconnect,
+                what came meanwhile.
         """
         found: dict[str, type | None] = {}
         for each in types:
@@ -274,12 +285,17 @@ class Client(Inspection):
                 found[type_name_of(each)] = each
         if on_undecodable not in ("nack", "reject"):
             raise ValueError(f"on_undecodable is 'nack' or 'reject', not {on_undecodable!r}")
-        return Deliveries(
+        if mode not in ("work", "watch"):
+            raise ValueError(f"mode is 'work' or 'watch', not {mode!r}")
+        kind = Copies if mode == "watch" else Deliveries
+        return kind(
             self._consuming,
             found,
             credit=credit,
             credit_bytes=credit_bytes,
-            terms=Terms(max_processing_time, max_attempts, backoff, reconnect_grace),
+            terms=Terms(
+                max_processing_time, max_attempts, backoff, reconnect_grace, mode == "watch"
+            ),
             reject_undecodable=on_undecodable == "reject",
             on_lost=on_lost,
             close_timeout_s=self._connector.options.close_timeout_s,

@@ -66,6 +66,7 @@ class Subscription:
         wanted: whether the user still wants it.
         closed: whether nothing of it is left at any node.
         error: why it cannot go on, if it cannot.
+        dropped: copies that nodes said they dropped.
         owner: whatever the driver wants to find again.
     """
 
@@ -77,6 +78,7 @@ class Subscription:
         "closed",
         "credit",
         "credit_bytes",
+        "dropped",
         "error",
         "number",
         "owner",
@@ -102,6 +104,7 @@ class Subscription:
         self.credit_bytes = credit_bytes
         self.terms = terms
         self.owner = owner
+        self.dropped = 0
         self.wanted = True
         self.closed = False
         self.error: Error | None = None
@@ -213,7 +216,8 @@ class ConsumerCore:
                 batches.popleft()
                 continue
             window.buffered -= 1
-            window.held[lease.id] = lease
+            if lease.state is LeaseState.HELD:
+                window.held[lease.id] = lease
             window.stream.report(window)
             return lease
         return None

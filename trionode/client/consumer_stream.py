@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from trionode.client.emitting import emissions
-from trionode.client.leases import Batch, Lease, LeaseState, Window
+from trionode.client.leases import Batch, CopyBatch, Lease, LeaseState, Window
 from trionode.client.resuming import confirm, names_of, unsettled_of
 from trionode.client.resuming import end as end_window
 from trionode.client.settle_frames import SETTLE_OBJECTS_MAX, parts_of, refused_of, settle_frame
@@ -28,7 +28,12 @@ Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
 
 FromConsumer: TypeAlias = (
-    frames.Subscribe | frames.Started | frames.Settle | frames.Unsubscribe | frames.Heard
+    frames.Subscribe
+    | frames.Watch
+    | frames.Started
+    | frames.Settle
+    | frames.Unsubscribe
+    | frames.Heard
 )
 """What a consumer says on its stream after the hello."""
 
@@ -101,6 +106,7 @@ class ConsumerStream:
         self._on_frame: Mapping[type, Callable[[Any], list[Event]]] = {
             frames.NodeHello: self._on_hello,
             frames.Deliver: self._on_deliver,
+            frames.Copies: self._on_copies,
             frames.Answered: self._on_answered,
             frames.Lost: self._on_lost,
         }
@@ -198,7 +204,7 @@ class ConsumerStream:
             made.append(frames.Heard(self._lost))
         return made
 
-    def _make_wish(self, window: Window) -> frames.Subscribe:
+    def _make_wish(self, window: Window) -> frames.Subscribe | frames.Watch:
         subscription = window.subscription
         number = self._next_number()
         self._asked[number] = window, subscription.asked
@@ -210,7 +216,8 @@ class ConsumerStream:
             max(0, subscription.credit - elsewhere),
             subscription.credit_bytes,
         )
-        if window.deferred is None or window.resuming is not None:
+        resumes = window.deferred is not None and window.resuming is None
+        if isinstance(wish, frames.Watch) or not resumes:
             return wish
         names = names_of(window)
         window.resuming = number, frozenset(names)
@@ -312,7 +319,20 @@ class ConsumerStream:
         if window is None or not window.subscription.wanted:
             # It crossed our Unsubscribe, by which the node takes it back.
             return []
-        batch = Batch(frame, window, window.delivered)
+        return self._add(window, Batch(frame, window, window.delivered))
+
+    def _on_copies(self, frame: frames.Copies) -> list[Event]:
+        window = self.windows.get(frame.subscription)
+        if window is None or not window.subscription.wanted:
+            return []
+        window.dropped += frame.dropped
+        window.subscription.dropped += frame.dropped
+        if not frame.ids:
+            return [Arrived(window.subscription)]
+        return self._add(window, CopyBatch(frame, window, window.delivered))
+
+    @staticmethod
+    def _add(window: Window, batch: Batch) -> list[Event]:
         window.delivered += len(batch.ids)
         window.buffered += len(batch.ids)
         window.subscription.batches.append(batch)

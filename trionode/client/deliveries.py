@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trionode.client.emitting import Result
     from trionode.client.properties import PushOptions
     from trionode.client.terms import Terms
+    from trionode.client.watched import Watched
     from trionode.ids import ObjectId
     from trionode.logs import Logger
 
@@ -80,6 +81,11 @@ class Delivery(Generic[T]):
     def payload(self) -> bytes:
         """The bytes that travelled."""
         return self._lease.payload
+
+    @property
+    def watched(self) -> Watched | None:
+        """Of a copy, in a subscription with `mode="watch"`: how it came; None of a delivery."""
+        return None
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -410,17 +416,29 @@ class Deliveries(Generic[T]):
         if not subscription.closed:
             self._log.warning("the node did not answer when a subscription was left")
 
+    @property
+    def dropped(self) -> int:
+        """With `mode="watch"`: how many copies were not taken fast enough and dropped, in all."""
+        return 0 if self._subscription is None else self._subscription.dropped
+
     def _read(self, lease: Lease) -> Delivery[T] | None:
         """The delivery of a lease; one that does not fit its class is settled here."""
         cls = self._types.get(lease.type)
         if cls is None:
-            return Delivery(self._consuming, lease, _UNREAD)
+            return self._made(lease, _UNREAD)
         try:
             value: T = value_of(cls, lease.payload, lease.encoding)
         except DecodeError as error:
-            self._consuming.settle(lease, (self._undecodable, None, shortened(str(error)), "json"))
+            self._give_back(lease, str(error))
             self._log.warning(
                 "an object does not fit its class", object=lease.name, reason=str(error)
             )
             return None
+        return self._made(lease, value)
+
+    def _made(self, lease: Lease, value: T | Anything) -> Delivery[T]:
         return Delivery(self._consuming, lease, value)
+
+    def _give_back(self, lease: Lease, reason: str) -> None:
+        """Settle what does not fit its class."""
+        self._consuming.settle(lease, (self._undecodable, None, shortened(reason), "json"))

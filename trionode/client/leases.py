@@ -36,6 +36,8 @@ class LeaseState(enum.Enum):
     """The user settled it, but too late: nothing was done."""
     UNKNOWN = "unknown"
     """The connection was lost after the settle was sent and before it was answered."""
+    WATCHED = "watched"
+    """It is a copy: there is no lease, and nothing to settle."""
 
 
 class Lease:
@@ -122,6 +124,35 @@ class Lease:
         return f"{format_id(self.id)}#{self.attempt}"
 
 
+class CopyLease(Lease):
+    """A copy that a watcher was shown, in the place of a lease.
+
+    Attributes:
+        how: how the object came: `accepted`, `received`, `emitted`, `replaced`.
+        dropped: how many copies were dropped just before it.
+    """
+
+    __slots__ = ("dropped", "how")
+    dropped: int
+    how: str
+
+    @classmethod
+    def of(cls, lease: Lease, how: str, dropped: int) -> CopyLease:
+        """The copy that came in the place of a lease."""
+        copy = cls(
+            lease.id,
+            lease.attempt,
+            lease.type,
+            lease.payload,
+            lease.encoding,
+            lease.details,
+            lease.window,
+        )
+        copy.state = LeaseState.WATCHED
+        copy.how, copy.dropped = how, dropped
+        return copy
+
+
 _NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -137,7 +168,7 @@ class Batch:
 
     __slots__ = ("_dropped", "_frame", "base", "ids", "position", "window")
 
-    def __init__(self, frame: frames.Deliver, window: Window, base: int) -> None:
+    def __init__(self, frame: frames.Deliver | frames.Copies, window: Window, base: int) -> None:
         self.window = window
         self.base = base
         self.ids: list[ObjectId] = from_runs(frame.ids)
@@ -186,6 +217,25 @@ class Batch:
         return False
 
 
+class CopyBatch(Batch):
+    """The copies of one Copies frame; what was dropped before it is told by its first."""
+
+    __slots__ = ("_dropped_before", "_how")
+
+    def __init__(self, frame: frames.Copies, window: Window, base: int) -> None:
+        super().__init__(frame, window, base)
+        self._how = frame.how
+        self._dropped_before = window.take_dropped()
+
+    def take(self) -> Lease | None:
+        """The next copy; None at the end."""
+        lease = super().take()
+        if lease is None:
+            return None
+        dropped, self._dropped_before = self._dropped_before, 0
+        return CopyLease.of(lease, self._how, dropped)
+
+
 class Window:
     """One subscription on one stream; the core alone changes it."""
 
@@ -195,6 +245,7 @@ class Window:
         "confirmed",
         "deferred",
         "delivered",
+        "dropped",
         "ended",
         "held",
         "reported",
@@ -215,6 +266,8 @@ class Window:
         self.settling = 0
         """How many are settled and not answered yet."""
         self.delivered = 0
+        self.dropped = 0
+        """Copies that the node dropped since the last one that came."""
         self.started = 0
         """How many, in the order delivered, the user has taken or skipped."""
         self.reported = 0
@@ -230,6 +283,11 @@ class Window:
         named in it, until that is answered."""
         self.deferred: Deferred | None = None
         """Settles that wait until then; None: it is neither away nor resuming."""
+
+    def take_dropped(self) -> int:
+        """How many copies were dropped since this was last asked."""
+        dropped, self.dropped = self.dropped, 0
+        return dropped
 
     @property
     def outstanding(self) -> int:

@@ -18,6 +18,7 @@ class Terms:
         max_attempts: failures after which an object is a dead letter.
         backoff: seconds before an object is tried again after its first failure, and at most.
         reconnect_grace: seconds for which leases outlive a lost connection.
+        watches: it only looks on; then there is nothing else to ask for.
 
     Raises:
         ValueError: a value that cannot be.
@@ -27,6 +28,7 @@ class Terms:
     max_attempts: int | None = None
     backoff: tuple[float, float] | None = None
     reconnect_grace: float = 0.0
+    watches: bool = False
 
     def __attrs_post_init__(self) -> None:
         _check_seconds("max_processing_time", self.max_processing_time)
@@ -39,11 +41,16 @@ class Terms:
             _check_seconds("backoff", cap)
             if cap < base:
                 raise ValueError(f"backoff is (first, longest), not {self.backoff}")
+        asked = (self.max_processing_time, self.max_attempts, self.backoff, self.reconnect_grace)
+        if self.watches and asked != (None, None, None, 0.0):
+            raise ValueError("who only watches processes nothing, so nothing bounds it")
 
     def frame(
         self, number: int, subscription: int, types: list[str], credit: int, credit_bytes: int
-    ) -> frames.Subscribe:
+    ) -> frames.Subscribe | frames.Watch:
         """The frame that asks for a subscription with these terms."""
+        if self.watches:
+            return frames.Watch(number, subscription, types, credit, credit_bytes)
         base, cap = self.backoff or (None, None)
         return frames.Subscribe(
             number,

@@ -10,6 +10,7 @@ from trionode.errors import ConnectionLost, Refused, Status
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol, misplaced
 from trionode.node.settles import Settles
+from trionode.node.watchers import Watchers
 from trionode.routing import effects, events
 from trionode.schema.definition import check_key
 from trionode.wire import frames
@@ -55,13 +56,16 @@ class Consuming:
         self._bytes_max = context.config.http2.max_unsent_bytes // 2
         self._handlers: dict[type, Callable[[ConsumerStream, Any], None]] = {
             frames.Subscribe: self._subscribe,
+            frames.Watch: self._watch,
             frames.Unsubscribe: self._unsubscribe,
             frames.Started: self._started,
             frames.Settle: self._settle,
             frames.Heard: self._heard,
         }
+        self._watchers = Watchers(self._tell, clock, context.counters)
         context.engine.connect(
             {
+                effects.Copy: self._watchers.show,
                 effects.Deliver: self._deliver,
                 effects.AnswerSettle: lambda e: self._tell(e.stream, convert.answered(e)),
                 effects.LoseLeases: lambda e: self._tell(e.stream, convert.lost(e)),
@@ -96,6 +100,7 @@ class Consuming:
             died = False
         finally:
             del self._streams[stream.handle]
+            self._watchers.gone(stream.handle)
             died = died and not context.ending
             context.engine.handle(events.ConsumerGone(stream.handle, died))
 
@@ -115,15 +120,9 @@ class Consuming:
 
     def _subscribe(self, stream: ConsumerStream, frame: frames.Subscribe) -> None:
         self._settles.check_count(frame.resumed_ids, stream.handle)
-        known = stream.subscriptions.get(frame.subscription)
-        try:
-            keys = _keys_of(frame, known, TYPES_MAX - stream.types)
-        except Refused as refusal:
-            stream.wire.send(_refusal(frame.number, refusal))
+        keys = self._admit(stream, frame)
+        if keys is None:
             return
-        if known is None:
-            stream.subscriptions[frame.subscription] = keys
-            stream.types += len(keys)
         credit = min(frame.credit, CREDIT_MAX)
         credit_bytes = min(frame.credit_bytes, self._bytes_max)
         event = convert.subscribed(frame, stream.handle, keys, credit, credit_bytes)
@@ -132,14 +131,51 @@ class Consuming:
             stream.wire.send(frames.Answered(frame.number))
         self._context.engine.handle(event)
 
+    def _watch(self, stream: ConsumerStream, frame: frames.Watch) -> None:
+        keys = self._admit(stream, frame)
+        if keys is None:
+            return
+        key = stream.handle, frame.subscription
+        watcher = self._watchers.find(key) or self._watchers.begin(key, keys)
+        watcher.credit = min(frame.credit, CREDIT_MAX)
+        watcher.credit_bytes = min(frame.credit_bytes, self._bytes_max)
+        stream.wire.send(frames.Answered(frame.number))
+        self._context.engine.handle(events.WatchBegan(*key, keys))
+
+    def _admit(
+        self, stream: ConsumerStream, frame: frames.Subscribe | frames.Watch
+    ) -> tuple[str, ...] | None:
+        """The keys of a subscription that may begin or have its window set; None: it is refused."""
+        known = stream.subscriptions.get(frame.subscription)
+        watches = self._watchers.find((stream.handle, frame.subscription)) is not None
+        try:
+            keys = _keys_of(frame, known, TYPES_MAX - stream.types)
+            if known is not None:
+                _check_mode(frame, watches=watches)
+        except Refused as refusal:
+            stream.wire.send(_refusal(frame.number, refusal))
+            return None
+        if known is None:
+            stream.subscriptions[frame.subscription] = keys
+            stream.types += len(keys)
+        return keys
+
     def _unsubscribe(self, stream: ConsumerStream, frame: frames.Unsubscribe) -> None:
         stream.types -= len(stream.subscriptions.pop(frame.subscription, ()))
-        self._context.engine.handle(events.Unsubscribed(stream.handle, frame.subscription))
+        key = stream.handle, frame.subscription
+        if self._watchers.find(key) is not None:
+            self._watchers.end(key)
+            self._context.engine.handle(events.WatchEnded(*key))
+        else:
+            self._context.engine.handle(events.Unsubscribed(*key))
         stream.wire.send(frames.Answered(frame.number))
 
     def _started(self, stream: ConsumerStream, frame: frames.Started) -> None:
-        event = events.Started(stream.handle, frame.subscription, frame.count)
-        self._context.engine.handle(event)
+        key = stream.handle, frame.subscription
+        if self._watchers.find(key) is not None:
+            self._watchers.took(key, frame.count)
+        else:
+            self._context.engine.handle(events.Started(*key, frame.count))
 
     def _heard(self, stream: ConsumerStream, frame: frames.Heard) -> None:
         self._context.engine.handle(events.Heard(stream.handle, frame.count))
@@ -169,8 +205,10 @@ class Consuming:
             return
 
 
-def _keys_of(frame: frames.Subscribe, known: tuple[str, ...] | None, free: int) -> tuple[str, ...]:
-    """The types and patterns that a Subscribe names, each once; `known`: what it named before.
+def _keys_of(
+    frame: frames.Subscribe | frames.Watch, known: tuple[str, ...] | None, free: int
+) -> tuple[str, ...]:
+    """The types and patterns that a subscription names, each once; `known`: what it named before.
 
     Raises:
         Refused: there are none, a name is none, too many, or others than before.
@@ -185,6 +223,17 @@ def _keys_of(frame: frames.Subscribe, known: tuple[str, ...] | None, free: int) 
         text = f"the subscriptions of one stream name at most {TYPES_MAX} types in all"
         raise Refused(Status.RESOURCE_EXHAUSTED, text)
     return keys
+
+
+def _check_mode(frame: frames.Subscribe | frames.Watch, *, watches: bool) -> None:
+    """Let a subscription stay what it is.
+
+    Raises:
+        Refused: it would begin, or cease, to watch.
+    """
+    if watches != isinstance(frame, frames.Watch):
+        text = f"subscription {frame.subscription} is one of the other mode"
+        raise Refused(Status.INVALID_ARGUMENT, text, "open another, or end this one first")
 
 
 def _refusal(number: int, refusal: Refused) -> frames.Answered:

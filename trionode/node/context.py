@@ -42,6 +42,8 @@ class Counters:
     unknown_frames: int = 0
     """Optional frames of a newer protocol that were ignored."""
     refused_pushes: int = 0
+    copies_dropped: int = 0
+    """Copies that watchers had no room for."""
     restarts: int = 0
     """Subsystems that failed and were started again."""
     faults: int = 0

@@ -164,6 +164,27 @@ def deliver(effect: effects.Deliver, now: float) -> Iterator[frames.Deliver]:
         )
 
 
+def copies(
+    subscription: int, effect: effects.Copy, count: int, now: float
+) -> Iterator[frames.Copies]:
+    """The frames of the first `count` objects that a watcher is shown."""
+    for objects in _cut(effect.objects[:count]):
+        shape, how = objects[0].shape, effect.how
+        if how == "accepted" and objects[0].detail("parent") is not None:
+            how = "emitted"
+        yield frames.Copies(
+            subscription,
+            effect.type,
+            to_runs([item.id for item in objects]),
+            payloads_of(objects),
+            shape.encoding,
+            shape.fingerprint,
+            _attempts(objects),
+            _column(objects, now, ROUTING_DETAILS),
+            how,
+        )
+
+
 def _cut(objects: list[HeldObject]) -> Iterator[list[HeldObject]]:
     """Objects, in order, in batches of one shape that fit a frame; a larger one goes alone."""
     shape, start, size_bytes = objects[0].shape, 0, 0

@@ -62,11 +62,13 @@ def status_of(
             name: _type_status(context, custody.tables.get(name) or TypeTable(name), now)
             for name in names
         },
+        "watchers": len(custody.watching),
         "patterns": {key: _pattern_status(context, key) for key in patterns},
         "memory": {"bytes": custody.memory_bytes, "limit": context.config.limits.memory_bytes},
         "counters": {
             "unknown_frames": context.counters.unknown_frames,
             "refused_pushes": context.counters.refused_pushes,
+            "copies_dropped": context.counters.copies_dropped,
             "restarts": context.counters.restarts,
             "faults": context.counters.faults,
         },

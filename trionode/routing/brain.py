@@ -51,6 +51,7 @@ class Brain:
         self, node: str, incarnation: int, *, durable: bool, options: RoutingOptions | None = None
     ) -> None:
         self._context = context = Context(node, incarnation, durable, options or RoutingOptions())
+        self._watching = context.custody.watching
         self._residency = Residency(context)
         failures = Failures(context)
         self._leases = Leases(context, self._residency, failures)
@@ -73,9 +74,15 @@ class Brain:
             events.Recovered: self._recovery.recovered,
             events.Pushed: self._intake.pushed,
             events.ConsumerCame: self._consumers.came,
-            events.ConsumerGone: self._consumers.gone,
+            events.ConsumerGone: self._consumer_gone,
             events.Subscribed: self._consumers.subscribe,
             events.Unsubscribed: self._consumers.unsubscribe,
+            events.WatchBegan: lambda event, _now: self._watching.begin(
+                (event.stream, event.subscription), event.keys
+            ),
+            events.WatchEnded: lambda event, _now: self._watching.end(
+                (event.stream, event.subscription)
+            ),
             events.Started: self._consumers.started,
             events.Heard: lambda event, _now: self._consumers.heard(event),
             events.Settled: self._leases.settle,
@@ -147,7 +154,14 @@ class Brain:
             self._keys.end_turn(now)
         out = context.out
         context.out = []
+        if self._watching.out:
+            out += self._watching.out
+            self._watching.out = []
         return out
+
+    def _consumer_gone(self, event: events.ConsumerGone, now: float) -> None:
+        self._watching.gone(event.stream)
+        self._consumers.gone(event, now)
 
     @property
     def memory_short(self) -> bool:

@@ -13,6 +13,7 @@ from trionode.routing.model import ENDS, HELD_STATES, MOVES, HeldObject, Spilled
 from trionode.routing.ordering import Ordering
 from trionode.routing.patterns import Patterns
 from trionode.routing.queues import ReadyQueue
+from trionode.routing.watching import Watcher, Watching
 from trionode.routing.weights import OBJECT_OVERHEAD_BYTES, Weights
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class TypeTable:
     """Everything held of one type. Mutated by `Custody` only, but for the last seven.
 
     `spilled` counts the objects whose payload is not in memory. `keys` are its name and the
-    patterns in use that match it; `weights` are those of all objects of the custody; `turn` counts
-    whose turn it is among the subscriptions of several keys. `local_gone` is when the last local
+    patterns in use that match it; `weights` are those of all objects of the custody; `watchers`
+    are shown what comes; `turn` counts whose turn it is among the subscriptions of several keys.
+    `local_gone` is when the last local
     subscription went; `wake` the earliest timer set for planning this type's transfers;
     `planned_for` the situation in which it was last planned; `wished` that a peer knows of a
     backlog. `fetching`: payloads are being read back; `look_in`: how many objects may leave the
@@ -65,6 +67,7 @@ class TypeTable:
         default=attrs.Factory(lambda self: (self.name,), takes_self=True)
     )
     weights: Weights = attrs.field(factory=Weights)
+    watchers: tuple[Watcher, ...] = ()
     turn: int = 0
     local_gone: float = NEVER
     wake: float = float("inf")
@@ -91,6 +94,7 @@ class Custody:
         self.objects: dict[int, HeldObject] = {}
         self.tables: dict[str, TypeTable] = {}
         self.patterns = Patterns(self.tables)
+        self.watching = Watching(self.tables)
         self.ordering = Ordering(self.move)
         self.held_bytes = 0
         self.spilled_bytes = 0
@@ -114,6 +118,7 @@ class Custody:
             table = TypeTable(name, ReadyQueue(self.ordering), weights=self.weights)
             self.tables[name] = table
             self.patterns.came(table)
+            self.watching.came(table)
         return table
 
     def forget(self, table: TypeTable) -> None:
@@ -142,6 +147,8 @@ class Custody:
                 self.ordering.stand(item)
         table.ready.append(ready)
         self._flow(table, door, len(objects), size_bytes, inward=True)
+        if table.watchers and door != "recovered":
+            self.watching.copy(table, objects, door)
 
     def move(self, objects: Iterable[HeldObject], step: Step) -> None:
         """Change the state of objects that stay in custody; the caller queues ready ones.

@@ -174,6 +174,19 @@ class Deliver(Effect):
 
 
 @attrs.frozen
+class Copy(Effect):
+    """Show objects, all of one type, to the watchers (stream, subscription) of that type.
+
+    `how` they came: accepted, received, emitted, replaced. `objects` are copies, and nobody's.
+    """
+
+    watchers: tuple[tuple[Handle, int], ...]
+    type: str
+    how: str
+    objects: list[HeldObject]
+
+
+@attrs.frozen
 class AnswerSettle(Effect):
     """Answer the settle of that number; `refused` are (id, attempt, reason)."""
 

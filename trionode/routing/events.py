@@ -108,6 +108,23 @@ class Subscribed:
 
 
 @attrs.frozen
+class WatchBegan:
+    """A consumer stream wants copies of what comes into custody of these types (once)."""
+
+    stream: Handle
+    subscription: int
+    keys: tuple[str, ...]
+
+
+@attrs.frozen
+class WatchEnded:
+    """A consumer stream wants no more of these copies."""
+
+    stream: Handle
+    subscription: int
+
+
+@attrs.frozen
 class Unsubscribed:
     """A subscription ended; its leases return uncounted."""
 

@@ -197,6 +197,8 @@ class Leases:
             item.since = now
             item.amend(version=item.detail("version", 1) + 1, failure=None, suspect=None)
             item.table.ready.append([item])
+            if item.table.watchers:
+                context.custody.watching.copy(item.table, [item], "replaced")
         if items:
             context.out.append(effects.Keep(items))
         for table in {item.table.name: item.table for item in items}.values():

@@ -181,7 +181,7 @@ def _push_refused(frame: frames.PushRefused) -> None:
     check_sequences([(frame.first, frame.count)])
 
 
-def _deliver(frame: frames.Deliver) -> None:
+def _deliver(frame: frames.Deliver | frames.Copies) -> None:
     count = count_of(frame.ids)
     _objects(count, frame.payloads, frame.attempts)
     _details_within(frame.details, count)
@@ -297,6 +297,7 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     frames.Pushed: _pushed,
     frames.PushRefused: _push_refused,
     frames.Deliver: _deliver,
+    frames.Copies: _deliver,
     frames.Settle: _settle,
     frames.Subscribe: _subscribe,
     frames.Lost: _lost,

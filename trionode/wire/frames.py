@@ -216,6 +216,42 @@ class Deliver:
 
 
 @attrs.frozen
+class Watch:
+    """Open subscription `subscription` to copies, or set its buffer again; see `Copies`.
+
+    At most `credit` copies and about `credit_bytes` of their payloads that the watcher has not
+    taken yet, as it says by `Started`; what comes beyond is dropped.
+    """
+
+    number: int
+    subscription: int
+    types: list[str]
+    credit: int
+    credit_bytes: int
+
+
+@attrs.frozen
+class Copies:
+    """Copies of objects that the node took custody of; they are leased to nobody by this.
+
+    `how`: `accepted` from a producer, `received` from a peer, `emitted` with an ack, `replaced` by
+    new content. `dropped`: how many copies were dropped since the last frame and before this one;
+    there may be no objects beside it.
+    """
+
+    subscription: int
+    type: str
+    ids: Runs
+    payloads: Payloads
+    encoding: str = "json"
+    fingerprint: str = ""
+    attempts: list[int] | None = None
+    details: Details = attrs.field(factory=dict)
+    how: str = "accepted"
+    dropped: int = 0
+
+
+@attrs.frozen
 class Started:
     """How many deliveries of the subscription, in the order delivered, a handler has started."""
 

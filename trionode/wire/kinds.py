@@ -29,6 +29,8 @@ Frame: TypeAlias = (
     | frames.Answered
     | frames.Lost
     | frames.Heard
+    | frames.Watch
+    | frames.Copies
     | frames.LinkHello
     | frames.Interest
     | frames.LinkCredit
@@ -78,6 +80,8 @@ KINDS: Mapping[int, type[Frame]] = {
     10: frames.Settle,
     11: frames.Answered,
     12: frames.Lost,
+    13: frames.Watch,
+    14: frames.Copies,
     16: frames.LinkHello,
     17: frames.Interest,
     18: frames.LinkCredit,
