@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trionode.client.consumer_core import CAREFUL_DELIVERIES, CREDIT_MAX, ConsumerCore
-from trionode.client.consumer_stream import ACK, SETTLE_OBJECTS_MAX, Arrived, Confirmed, Ended
+from trionode.client.consumer_stream import ACK, SETTLE_OBJECTS_MAX
 from trionode.client.leases import LeaseState
+from trionode.client.news import Arrived, Confirmed, Ended
 from trionode.errors import ConnectionLost, LeaseLost, ProtocolError, Refused, Status
 from trionode.wire.frames import (
     Answered,

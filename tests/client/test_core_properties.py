@@ -14,8 +14,9 @@ from hypothesis.stateful import (
 )
 
 from trionode.client.consumer_core import ConsumerCore
-from trionode.client.consumer_stream import ACK, Arrived, Confirmed, Ended
+from trionode.client.consumer_stream import ACK
 from trionode.client.leases import LeaseState
+from trionode.client.news import Arrived, Confirmed, Ended
 from trionode.client.producer_core import PendingPush, ProducerCore, PushState, Shape
 from trionode.errors import Status
 from trionode.ids import from_runs

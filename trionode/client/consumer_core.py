@@ -26,16 +26,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from trionode.client import resuming
-from trionode.client.consumer_stream import (
-    EMIT,
-    Confirmed,
-    ConsumerStream,
-    Ended,
-    Event,
-    Way,
-)
+from trionode.client.consumer_stream import EMIT, ConsumerStream, Way
 from trionode.client.emitting import Emitter
 from trionode.client.leases import Batch, Lease, LeaseState, Window
+from trionode.client.news import Confirmed, Ended, Event
 from trionode.client.terms import Terms
 from trionode.wire import frames
 

@@ -11,6 +11,7 @@ import attrs
 
 from trionode.client.emitting import emissions
 from trionode.client.leases import Batch, CopyBatch, Lease, LeaseState, Window
+from trionode.client.news import Arrived, Confirmed, Ended, Event
 from trionode.client.resuming import confirm, names_of, unsettled_of
 from trionode.client.resuming import end as end_window
 from trionode.client.settle_frames import SETTLE_OBJECTS_MAX, parts_of, refused_of, settle_frame
@@ -42,30 +43,6 @@ EMIT: Final[Way] = ("emit", None, "", "json")
 """An ack with results."""
 _ALONE = {"replace": "its new content", "emit": "its results"}
 """Ways that bring content: where the node does not take it, only its own lease is to suffer."""
-
-
-@attrs.frozen(eq=False)
-class Arrived:
-    """There is something to take."""
-
-    subscription: Subscription
-
-
-@attrs.frozen(eq=False)
-class Confirmed:
-    """Something that somebody may wait for has come to a subscription: an answer, or its end."""
-
-    subscription: Subscription
-
-
-@attrs.frozen(eq=False)
-class Ended:
-    """Leases whose end somebody waits for or should hear of; their `state` says which end."""
-
-    leases: list[Lease]
-
-
-Event: TypeAlias = Arrived | Confirmed | Ended
 
 
 class ConsumerStream:

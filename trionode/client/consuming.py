@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trionode.client.consumer_stream import Arrived, Confirmed, ConsumerStream, Ended
 from trionode.client.leases import LeaseState
+from trionode.client.news import Arrived, Confirmed, Ended
 from trionode.errors import ConnectionLost, Error, ProtocolError, Refused, Status
 from trionode.wire import frames
 from trionode.wire.codec import MESSAGEPACK, UnknownFrame
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from trionode.client.connector import Connector
     from trionode.client.consumer_core import ConsumerCore, Subscription
-    from trionode.client.consumer_stream import Event, Way
+    from trionode.client.consumer_stream import ConsumerStream, Way
     from trionode.client.emitting import Result
     from trionode.client.leases import Lease, Window
+    from trionode.client.news import Event
     from trionode.client.node_connection import NodeConnection
     from trionode.client.terms import Terms
     from trionode.net.call import Call
