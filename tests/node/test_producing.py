@@ -93,6 +93,25 @@ async def test_pushes_that_wait_for_room_get_it_in_the_order_in_which_they_came(
         assert (await small.hear(frames.Pushed)).sequences == [(1, 1)]
 
 
+async def test_no_more_objects_of_a_type_are_taken_than_configured(autojump_clock):
+    config = Config(limits=Limits(max_type_objects=3))
+    async with mesh(1, config=config) as nodes, frame_client(nodes[0]) as client:
+        producer = await client.producer(2)
+        producer.say(pushed(1, b"a", b"b"))
+        await producer.hear(frames.Pushed)
+        producer.say(pushed(3, b"c", b"d"))
+        refused = await producer.hear(frames.PushRefused)
+        assert (refused.first, refused.count) == (3, 2)
+        assert refused.status is Status.RESOURCE_EXHAUSTED
+        assert "limits.max_type_objects" in refused.hint
+        producer.say(frames.Push("another", 5, [b"e"], encoding="raw"))
+        await producer.hear(frames.Pushed)
+        consumer, delivered = await take_one(client)
+        await consumer.settle(delivered)
+        producer.say(pushed(6, b"f"))
+        await producer.hear(frames.Pushed)
+
+
 async def test_who_gives_up_waiting_for_room_lets_the_next_one_in(autojump_clock):
     async with mesh(1, config=SMALL) as nodes, frame_client(nodes[0]) as client:
         await client.push("A", LARGE, LARGE)

@@ -143,6 +143,9 @@ class Limits:
     """The part of `memory_bytes` above which pushes wait; the rest is for transfers and results."""
     push_timeout_s: float = attrs.field(default=10.0, validator=checks.seconds())
     """How long a push waits for space before it is refused."""
+    max_type_objects: int = attrs.field(default=0, validator=checks.count(0))
+    """Objects of one type that may be held when more are pushed. Beyond, pushes of that type are
+    refused at once; transfers and results are not. 0: only memory bounds them."""
     max_connections: int = attrs.field(default=4096, validator=checks.count())
     """Connections of clients and peers together; above, new ones are closed at once."""
     producers_remembered: int = attrs.field(

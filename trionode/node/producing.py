@@ -183,6 +183,13 @@ class Producing:
             )
         if not self._missing(stream, frame):
             return None
+        limit = self._context.config.limits.max_type_objects
+        if limit and self._held(frame.type) + len(frame.payloads) > limit:
+            return Refused(
+                Status.RESOURCE_EXHAUSTED,
+                f"node {self._context.name} takes at most {limit} objects of one type",
+                f"add consumers of {frame.type}, or raise limits.max_type_objects",
+            )
         size_bytes = sum(map(len, frame.payloads)) + OBJECT_OVERHEAD_BYTES * len(frame.payloads)
         size_bytes += sum(map(weight_of, frame.details.values()))
         if await self._room.wait_for(size_bytes):
@@ -193,6 +200,11 @@ class Producing:
             f"node {self._context.name} is full and stayed so for {timeout_s:g} s",
             "add consumers of what it holds, or raise limits.memory_bytes",
         )
+
+    def _held(self, type_name: str) -> int:
+        """How many objects of a type are here."""
+        table = self._context.engine.brain.context.custody.tables.get(type_name)
+        return 0 if table is None else table.held
 
     def _missing(self, stream: ProducerStream, frame: frames.Push) -> list[tuple[int, int]]:
         """What of a push was not accepted before, as runs of sequences."""
