@@ -82,7 +82,7 @@ class Order:
             elif kind is effects.Forget:
                 for id_ in effect.ids if node.seen else ():  # type: ignore[attr-defined]  # as above
                     if id_ in node.seen:
-                        node.ranks[node.seen[id_]].pop(id_, None)
+                        node.ranks.get(node.seen[id_], {}).pop(id_, None)
             elif kind is effects.Deliver:
                 self._delivered(host, node, effect.objects)  # type: ignore[attr-defined]  # as above
 
