@@ -283,8 +283,11 @@ class Ledger:
             self.fates[id_].excuse("a node was forgotten")
 
     def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
-        """It was accepted; or refused, and its deadline had passed meanwhile."""
-        if not fate.holders and self.times.is_past(fate):
+        """It was accepted; or refused, and its deadline had passed meanwhile.
+
+        One that has come to its end already did so at who accepted it.
+        """
+        if not (fate.holders or fate.over) and self.times.is_past(fate):
             self._left_expired(host, fate, id_)
         else:
             self.count("handed over")
