@@ -422,3 +422,19 @@ EACH: dict[type[Any], st.SearchStrategy[Any]] = {
 
 any_frame: st.SearchStrategy[Any] = st.sampled_from(list(EACH)).flatmap(EACH.__getitem__)
 """Frames of every class, as a well-behaved peer sends them."""
+
+
+# --- what happens to a node, in state machines -------------------------------------------------
+
+TYPE_NAMES = st.sampled_from(["T", "U"])
+"""Two types are enough for one to be in the other's way."""
+FEW_BYTES = st.binary(max_size=3)
+CREDITS = st.integers(0, 4)
+DELAYS_S = st.sampled_from([None, 0.0, 2.0])
+PICKS = st.integers(0, 30)
+"""Chooses one of whatever there is, so that examples shrink to the first."""
+
+
+def pick(things: list[Any], choice: int) -> Any:
+    """The thing that one of `PICKS` chooses."""
+    return things[choice % len(things)]

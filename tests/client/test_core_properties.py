@@ -13,6 +13,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.strategies import CREDITS
 from trionode.client.consumer_core import ConsumerCore
 from trionode.client.consumer_stream import ACK
 from trionode.client.leases import LeaseState
@@ -150,11 +151,11 @@ class Consuming(RuleBasedStateMachine):
 
     # --- the user ---------------------------------------------------------------------------------
 
-    @rule(credit=st.integers(0, 4))
+    @rule(credit=CREDITS)
     def subscribe(self, credit):
         self.subscriptions.append(self.core.subscribe(["A"], credit, 100))
 
-    @rule(data=st.data(), credit=st.integers(0, 4))
+    @rule(data=st.data(), credit=CREDITS)
     def set_credit(self, data, credit):
         if self.subscriptions:
             self.core.set_credit(data.draw(st.sampled_from(self.subscriptions)), credit)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,6 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.strategies import CREDITS, DELAYS_S, FEW_BYTES, PICKS, TYPE_NAMES, pick
 from tests.support.books import check_no_interest_left
 from tests.support.model import OPTIONS, Account, Known, Model, Peer, Window, wants
 from trionode.ids import object_id
@@ -21,20 +20,10 @@ from trionode.routing import events
 from trionode.routing.effects import RouteUpdate
 from trionode.routing.model import Shape
 
-TYPES = st.sampled_from(["T", "U"])
 KEYS = st.sampled_from(["T", "U", "*"])
 WANTED = st.sampled_from([("T",), ("U",), ("T", "U"), ("*",), (">",), ("T", "*")])
 PEERS = st.sampled_from(["p", "q"])
-PAYLOADS = st.binary(max_size=3)
-CREDITS = st.integers(0, 4)
 BYTES = st.sampled_from([0, 2, 1000])
-DELAYS = st.sampled_from([None, 0.0, 2.0])
-PICKS = st.integers(0, 30)
-"""Chooses one of whatever there is, so that examples shrink to the first."""
-
-
-def pick(things: list, choice: int) -> Any:
-    return things[choice % len(things)]
 
 
 class BrainBesideAModel(RuleBasedStateMachine):
@@ -59,9 +48,9 @@ class BrainBesideAModel(RuleBasedStateMachine):
     # --- producers -----------------------------------------------------------------------------
 
     @rule(
-        type_=TYPES,
-        payloads=st.lists(PAYLOADS, min_size=1, max_size=4),
-        delay=DELAYS,
+        type_=TYPE_NAMES,
+        payloads=st.lists(FEW_BYTES, min_size=1, max_size=4),
+        delay=DELAYS_S,
         lifetime=st.sampled_from([None, 1.0, 5.0]),
     )
     def push(self, type_: str, payloads: list[bytes], delay, lifetime) -> None:
@@ -156,7 +145,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
     @rule(
         picks=st.lists(PICKS, min_size=1, max_size=3),
         action=st.sampled_from(["ack", "nack", "reject", "return", "replace"]),
-        delay=DELAYS,
+        delay=DELAYS_S,
     )
     def settle(self, picks: list[int], action: str, delay) -> None:
         leased = [one for one in self.model.known.values() if one.window]
@@ -171,7 +160,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
         picks=st.lists(st.tuples(PICKS, st.integers(0, 3)), min_size=1, max_size=4),
         stream=PICKS,
         action=st.sampled_from(["ack", "nack", "reject", "return", "replace"]),
-        delay=DELAYS,
+        delay=DELAYS_S,
     )
     def settle_whatever(self, picks, stream: int, action: str, delay) -> None:
         """Some may be valid; all others are refused, one by one, and change nothing."""
@@ -306,7 +295,7 @@ class BrainBesideAModel(RuleBasedStateMachine):
     @precondition(lambda self: self.linked())
     @rule(
         which=PICKS,
-        type_=TYPES,
+        type_=TYPE_NAMES,
         key=st.sampled_from([None, "*"]),
         held=st.none() | PICKS,
         attempt=st.integers(1, 3),

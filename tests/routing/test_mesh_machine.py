@@ -6,12 +6,13 @@ Two nodes have disks and one has not. Links drop with what is under way, nodes c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.strategies import CREDITS, PICKS, TYPE_NAMES, pick
 from tests.support.books import check_books, check_no_interest_left
 from tests.support.brains import Mesh
 from trionode.ids import object_id
@@ -23,14 +24,8 @@ if TYPE_CHECKING:
 DURABLE = ("a", "b")
 NODES = ("a", "b", "m")
 PAIRS = (("a", "b"), ("b", "m"), ("a", "m"))
-TYPES = st.sampled_from(["T", "U"])
 NAMES = st.sampled_from(NODES)
 WANTED = st.sampled_from([("T",), ("U",), ("T", "U"), ("*",), (">",)])
-PICKS = st.integers(0, 30)
-
-
-def pick(things: list, choice: int) -> Any:
-    return things[choice % len(things)]
 
 
 class MeshUnderFaults(RuleBasedStateMachine):
@@ -78,12 +73,12 @@ class MeshUnderFaults(RuleBasedStateMachine):
 
     # --- clients -------------------------------------------------------------------------------
 
-    @rule(name=NAMES, type_=TYPES, count=st.integers(1, 4))
+    @rule(name=NAMES, type_=TYPE_NAMES, count=st.integers(1, 4))
     def push(self, name: str, type_: str, count: int) -> None:
         for id_ in self.mesh[name].push(type_, count=count):
             self.pushed[id_] = type_
 
-    @rule(name=NAMES, keys=WANTED, credit=st.integers(0, 4))
+    @rule(name=NAMES, keys=WANTED, credit=CREDITS)
     def come(self, name: str, keys, credit: int) -> None:
         self.mesh[name].consumer(*keys, credit=credit)
 
