@@ -8,7 +8,7 @@ from unittest.mock import patch
 import attrs
 
 from tests.simulation.patching import in_effects, replaced, together
-from trionode.routing import context, credit, effects, interest, leases, links, rebalance
+from trionode.routing import context, credit, effects, interest, leases, links, patterns, rebalance
 
 
 def interest_as_increments() -> Any:
@@ -178,3 +178,23 @@ def credit_beyond_the_wish() -> Any:
         return told
 
     return replaced(credit.Credit, "backlog_told", make)
+
+
+def types_unknown_to_patterns() -> Any:
+    """A type that is met after a pattern was opened does not belong to it."""
+    return patch.object(patterns.Patterns, "came", lambda _self, _table: None)
+
+
+def backlog_of_others_told() -> Any:
+    """What peers say waits at them is passed on as if it waited here."""
+
+    def make(old: Any) -> Any:
+        def wish(self: Any, link: Any, key: str, table: Any, surplus: int) -> None:
+            links = self._interest.links.values()
+            takes = [each.take.get(key) for each in links if each is not link]
+            more = sum(max(0, each.wanted - each.received) for each in takes if each is not None)
+            old(self, link, key, table, surplus + more)
+
+        return wish
+
+    return replaced(credit.Credit, "wish", make)

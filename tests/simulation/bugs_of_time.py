@@ -95,3 +95,29 @@ def window_one_too_wide() -> Any:
         self.credit -= 1
 
     return patch.object(subscriptions.Subscription, "refresh", refresh)
+
+
+def kept_objects_expire() -> Any:
+    """What was to become a dead letter at its deadline is gone."""
+
+    def change(event: Any) -> Any:
+        if type(event) is not events.Pushed:
+            return event
+        rest = {
+            index: {name: value for name, value in each.items() if name != "keep_expired"}
+            for index, each in event.details.items()
+        }
+        return attrs.evolve(event, details=rest)
+
+    return _told(change)
+
+
+def payloads_read_for_others() -> Any:
+    """What was left to the store comes back under the id of its neighbour."""
+
+    def change(event: Any) -> Any:
+        if type(event) is events.Fetched:
+            return attrs.evolve(event, payloads=event.payloads[1:] + event.payloads[:1])
+        return event
+
+    return _told(change)
