@@ -18,10 +18,15 @@ LIMITS = (0, 1, 16, 256)
 
 
 def split_plainly(data: bytes, limit: int) -> tuple[list[bytes | None], bytes | None]:
-    """The lines, None for one too long, and what comes after the last line end."""
+    """The lines, None for one too long, and what comes after the last line end: None for nothing.
+
+    All without a CR at their end.
+    """
     *complete, rest = data.split(b"\n")
     found = [None if len(line) > limit else line.removesuffix(b"\r") for line in complete]
-    return ([*found, None], None) if len(rest) > limit else (found, rest or None)
+    if len(rest) > limit:
+        return [*found, None], None
+    return found, rest.removesuffix(b"\r") or None
 
 
 def split_in_pieces(

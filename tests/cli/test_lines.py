@@ -205,6 +205,18 @@ def test_the_cr_of_a_last_line_without_a_line_end_is_dropped_as_well():
     assert splitter.finish() == b"PING"
 
 
+@pytest.mark.parametrize("text", [b"E\n\t\r", b"E\n\r", b"E\n\t\r\r", b"E\r\n\t"])
+def test_a_last_line_without_a_line_end_is_the_same_however_the_bytes_are_cut(text):
+    found = []
+    for size in range(1, len(text) + 1):
+        splitter = LineSplitter(10)
+        chunks = [text[i : i + size] for i in range(0, len(text), size)]
+        lines_found = [line for chunk in chunks for line in splitter.feed(chunk)]
+        found.append((lines_found, splitter.finish()))
+    ended = LineSplitter(10).feed(text + b"\n")
+    assert found == [(ended[:1], ended[1] or None)] * len(text)
+
+
 def test_nothing_is_left_over_of_a_line_that_was_too_long():
     splitter = LineSplitter(4)
     splitter.feed(b"123456")
