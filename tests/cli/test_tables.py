@@ -29,7 +29,13 @@ STATUS = {
         {"id": None, "address": "10.0.0.3:7400", "state": "dialling", "last_error": "refused"},
     ],
     "types": {
-        "Order": {"ready": 3, "leased": 1, "oldest_ready_age_s": 7300.0, "settled": 12},
+        "Order": {
+            "ready": 3,
+            "blocked": 2,
+            "leased": 1,
+            "oldest_ready_age_s": 7300.0,
+            "settled": 12,
+        },
         "Invoice": {"ready": 0, "oldest_ready_age_s": None, "settled": 120},
     },
     "memory": {"bytes": 1024, "limit": 1024**3},
@@ -77,7 +83,7 @@ def test_the_status_shows_node_peers_and_types():
     assert any(line.split()[:3] == ["n2", "10.0.0.2:7400", "linked"] for line in lines)
     assert any(line.endswith("refused") for line in lines)
     order = next(line for line in lines if line.startswith("Order"))
-    assert order.split()[:7] == ["Order", "3", "-", "1", "-", "-", "2"]
+    assert order.split()[:8] == ["Order", "3", "2", "-", "1", "-", "-", "2"]
 
 
 def test_types_are_in_the_order_of_their_names():

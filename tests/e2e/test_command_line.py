@@ -280,3 +280,13 @@ def test_a_second_line_with_the_same_key_ends_the_push(node, kind):
     pushed = trionode("push", kind, "--key", "k", "--node", node.address, stdin=b"1\n2\n")
     assert "line 2: --key names one object" in failure(pushed)
     assert len(ids(pushed.stdout)) == 1
+
+
+def test_terms_of_a_subscription_that_cannot_be_are_wrong_usage(node, kind):
+    for wrong in (
+        ("--max-attempts", "0"),
+        ("--max-processing-time", "-1"),
+        ("--reconnect-grace", "-1"),
+        ("--watch", "--max-attempts", "3"),
+    ):
+        failure(trionode("subscribe", kind, *wrong, "--node", node.address), 2)

@@ -64,7 +64,7 @@ async def test_objects_of_a_key_are_delivered_one_after_another(autojump_clock):
         first, other = await anext(deliveries), await anext(deliveries)
         assert (first.object, other.object) == (0, "other")
         status = nodes[0].status()["types"]["A"]
-        assert (status["ready"], status["leased"]) == (2, 2)
+        assert (status["ready"], status["blocked"], status["leased"]) == (2, 2, 2)
         first.ack()
         other.ack()
         assert await taken(deliveries, 2) == [1, 2]

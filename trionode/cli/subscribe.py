@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 import trio
 
@@ -37,7 +38,17 @@ Examples:
   trionode subscribe 'billing.>' '*.Order'         (one or more; any first segment)
   trionode subscribe Order --count 1 --no-ack      (look, don't take)
   trionode subscribe '>' --watch                   (copies of all that comes to the node)
+  trionode subscribe Order --max-processing-time 60 --max-attempts 3 | ./handle
 """
+
+
+@attrs.frozen
+class _Terms:
+    """What the subscription asks of the node beside its window; None: as the node is configured."""
+
+    max_processing_time: float | None
+    max_attempts: int | None
+    reconnect_grace: float
 
 
 @click.command(epilog=_EPILOG)
@@ -66,29 +77,60 @@ Examples:
     is_flag=True,
     help="Only look on: copies of what the node takes custody of, which stay whose they are.",
 )
-def command(  # noqa: PLR0913, PLR0917  # click's signature
+@click.option(
+    "--max-processing-time",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Have an object that is not acknowledged by then taken back as failed; 0: never.",
+)
+@click.option(
+    "--max-attempts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="An object that fails here and has failed so often in all becomes a dead letter.",
+)
+@click.option(
+    "--reconnect-grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=0.0,
+    help="Keep objects for so long while the connection is lost; others wait for them so long.",
+)
+def command(  # noqa: PLR0913  # click's signature
+    *,
     types: tuple[str, ...],
     node: tuple[str, ...],
     count: int | None,
     timeout_s: float | None,
-    no_ack: bool,  # noqa: FBT001  # click's signature
-    watch: bool,  # noqa: FBT001  # click's signature
+    no_ack: bool,
+    watch: bool,
+    **asked: Any,
 ) -> None:
     """Print objects of these types as they come, and acknowledge each once it is written."""
     window = Window(count, settles=not no_ack)
-    run(_watch_all if watch else _print_all, node, types, window, timeout_s)
+    terms = _Terms(**asked)
+    if watch and terms != _Terms(None, None, 0.0):
+        raise click.UsageError("copies are not settled: --watch goes with no terms of a lease")
+    if watch:
+        run(_watch_all, node, types, window, timeout_s)
+    else:
+        run(_print_all, node, types, window, timeout_s, terms)
     if count is not None and not window.complete:
         raise Failed(f"{window.printed} of {count} objects came within {timeout_s:g} s")
 
 
 async def _print_all(
-    node: tuple[str, ...], types: tuple[str, ...], window: Window, timeout_s: float | None
+    node: tuple[str, ...],
+    types: tuple[str, ...],
+    window: Window,
+    timeout_s: float | None,
+    terms: _Terms,
 ) -> None:
     """Print until the window is complete or the time is over."""
     with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
         async with (
             trionode.connect(*node) as client,
-            client.subscribe(*types, credit=window.credit) as deliveries,
+            client.subscribe(*types, credit=window.credit, **attrs.asdict(terms)) as deliveries,
         ):
             await _print_deliveries(deliveries, window)
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 _TYPE_COLUMNS = (
     ("ready", "ready"),
+    ("blocked", "blocked"),
     ("delayed", "delayed"),
     ("leased", "leased"),
     ("transferring", "moving"),

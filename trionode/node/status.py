@@ -89,6 +89,8 @@ def _type_status(context: NodeContext, table: TypeTable, now: float) -> dict[str
     return {
         **{name: table.counts[state] for name, state in _STATES.items()},
         "ready": table.counts[State.READY] + table.counts[State.BLOCKED],
+        # Those of the ready that wait behind another of their ordering key.
+        "blocked": table.counts[State.BLOCKED],
         "bytes": table.held_bytes,
         "oldest_ready_age_s": round(now - oldest.since, 3) if oldest is not None else None,
         "subscriptions": len(subscriptions),
