@@ -39,6 +39,15 @@ def test_objects_are_found_at_a_durable_node_in_every_format(tmp_path):
         )
 
 
+def test_a_pattern_finds_all_its_types_and_a_wrong_one_is_told(tmp_path):
+    with node_process("n1", "--data-dir", str(tmp_path)) as node:
+        for name in ("shop.Order", "shop.eu.Order", "Order"):
+            push(node, name, {"name": name})
+        lines = query(node.address, "shop.>", "--format", "jsonl")
+        assert [json.loads(line)["type"] for line in lines] == ["shop.Order", "shop.eu.Order"]
+        assert "is no pattern" in failure(trionode("query", "a.>.b", "--node", node.address))
+
+
 def test_settled_objects_are_found_after_a_restart_where_they_are_kept(tmp_path):
     variables = {"TRIONODE_CONF_STORE__RETENTION_S": "3600"}
     with node_process("n1", "--data-dir", str(tmp_path), **variables) as node:
@@ -51,6 +60,10 @@ def test_settled_objects_are_found_after_a_restart_where_they_are_kept(tmp_path)
         lines = query(node.address, "Order", "--format", "jsonl")
         states = {(row["object"]["n"], row["state"]) for row in map(json.loads, lines)}
         assert states == {(1, "settled"), (2, "ready"), (3, "ready")}
+        (settled,) = [row["id"] for row in map(json.loads, lines) if row["state"] == "settled"]
+        explained = trionode("explain", settled, "--node", node.address)
+        assert explained.returncode == 0, explained.stderr
+        assert explained.stdout.startswith("settled at node n1 at 20")
 
 
 def test_everywhere_asks_all_nodes_and_names_who_is_silent(tmp_path):

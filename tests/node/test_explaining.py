@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
+import time
+from datetime import timedelta
 
 import attrs
 import pytest
@@ -13,6 +16,7 @@ from trionode.errors import Refused
 from trionode.ids import format_id, object_id
 from trionode.node.views import STATES
 from trionode.routing.model import HELD_STATES
+from trionode.store import Retention, SqliteStore
 from trionode.testing import mesh
 from trionode.testing.nodes import ONE_BEFORE
 
@@ -154,6 +158,39 @@ async def test_what_was_settled_and_what_never_was_are_told_apart(autojump_clock
         assert stranger.summary.startswith("no node knows it")
         with pytest.raises(Refused, match="is not an object id"):
             await near.explain("nonsense")
+
+
+async def test_what_left_is_told_with_its_time_where_the_store_keeps_it(tmp_path):
+    def kept(name: str) -> SqliteStore:
+        retention = Retention(3600.0, 1000, 1_000_000)
+        return SqliteStore(tmp_path / name, name, secrets.token_bytes, retention)
+
+    async with (
+        mesh(2, links=ONE_BEFORE, config=APART, store=kept) as nodes,
+        nodes.connect(nodes[0]) as near,
+        nodes.connect(nodes[1]) as far,
+    ):
+        settled = await near.push(1, type="A")
+        held = await near.push(2, type="B")
+        expired = await far.push(3, type="B", deadline=timedelta(seconds=0.01))
+        async with far.subscribe("A") as deliveries:
+            delivery = await anext(deliveries)
+            delivery.ack()
+            await delivery.settled()
+        await nodes[1].until(lambda status: not status["types"]["B"]["ready"])
+        found = await near.explain(settled)
+        assert found.known
+        assert re.fullmatch(
+            r"settled at node node1 at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, \d+\.\d s ago",
+            found.summary,
+        )
+        (left,) = found.document["left"]
+        assert (left["how"], left["name"]) == ("settled", "node1")
+        assert 0 <= left["ago_s"] < 60
+        assert time.time() - 60 < left["at"] <= time.time()
+        assert found.trail == ("node1",)
+        assert (await near.explain(expired)).summary.startswith("expired at node node1 at ")
+        assert (await near.explain(held)).document["left"] == []
 
 
 async def test_a_delayed_object_and_a_dead_letter_say_so(autojump_clock):

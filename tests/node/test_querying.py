@@ -70,6 +70,32 @@ async def test_a_query_finds_what_is_held_by_fields_and_properties(stores):
         assert len(await numbers(client.query("*", where="$attempt = 1 and $priority = 5"))) == 20
 
 
+async def test_a_pattern_finds_the_objects_of_all_its_types(stores):
+    async with mesh(1, store=stores) as nodes, nodes.connect() as client:
+        for type_ in ("shop.Order", "shop.eu.Order", "shop.eu.Mail", "shops.Order", "Order"):
+            await client.push(type_, type=type_)
+
+        async def found(pattern: str) -> list[str]:
+            return [each.object async for each in client.query(pattern)]
+
+        assert await found("shop.*") == ["shop.Order"]
+        assert await found("shop.>") == ["shop.Order", "shop.eu.Order", "shop.eu.Mail"]
+        assert await found("*.Order") == ["shop.Order", "shops.Order"]
+        assert await found("shop.*.Order") == ["shop.eu.Order"]
+        assert len(await found("*")) == len(await found(">")) == 5
+        with pytest.raises(Refused, match="is no pattern"):
+            await found("shop.>.Order")
+
+
+async def test_what_waits_behind_its_ordering_key_is_blocked(stores):
+    async with mesh(1, store=stores) as nodes, nodes.connect() as client:
+        for number in range(3):
+            await client.push(number, type="A", ordering_key="k")
+        blocked = [found.object async for found in client.query("A", states=["blocked"])]
+        ready = [found.object async for found in client.query("A", where='$state = "ready"')]
+        assert (ready, blocked) == ([0], [1, 2])
+
+
 async def test_pages_are_fetched_until_all_is_there(stores):
     async with mesh(1, store=stores) as nodes, nodes.connect() as client:
         await push_orders(client, 1, 450)

@@ -17,12 +17,13 @@ from trionode.cli.running import run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STATES = ("ready", "delayed", "leased", "transferring", "dead", "settled", "expired")
+STATES = ("ready", "blocked", "delayed", "leased", "transferring", "dead", "settled", "expired")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 
 _EPILOG = """\b
-TYPE is the name of a type, or * for all.
+TYPE is the name of a type, or a pattern: billing.* is every type with one more
+segment, billing.> with one or more. * alone is every type.
 
 \b
 Conditions compare fields of JSON payloads (customer.city, lines[0].sku,
@@ -36,6 +37,7 @@ A comparison holds only where the field is there and of the value's kind.
 Examples:
   trionode query Order --where 'total > 100 and customer.city = "Riga"'
   trionode query Order --state dead --order-by '$created desc' --limit 10
+  trionode query 'billing.>' --state dead
   trionode query '*' --since 2h --everywhere --format jsonl | jq .id
   trionode query Order --state settled --format csv > settled.csv
 

@@ -381,7 +381,8 @@ class Client(Inspection):
         moment later.
 
         Args:
-            cls_or_name: a class, or the name of a type; `*` is every type.
+            cls_or_name: a class, the name of a type, or a pattern of names as in `subscribe`; `*`
+                alone is every type.
             where: a condition, in the language of `trionode query --help`.
             states: only objects in one of these; see `Found.state`.
             since: created then or later; with an offset from UTC.

@@ -42,8 +42,9 @@ class Found(Generic[T]):
     Attributes:
         id: the object's id in text form.
         type: its type.
-        state: `ready`, `delayed`, `leased`, `transferring`, `dead`, or of an object that is kept
-            after it left custody `settled` or `expired`.
+        state: `ready`, `blocked` (behind another of its ordering key), `delayed`, `leased`,
+            `transferring`, `dead`, or of an object that is kept after it left custody `settled` or
+            `expired`.
         created: when its producer made it.
         settled: when it left custody, where it did.
         attempt: which attempt it is at, from 1.

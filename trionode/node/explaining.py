@@ -1,11 +1,13 @@
 """Where an object is and why it waits, asked at any node (G9).
 
 Every node answers what it knows of the object: that it holds it and why it waits there, that it
-gave it to another node, or that it accepted it once. What they said is put together here.
+left custody there and when, where its store keeps that, that it gave it to another node, or that it
+accepted it once. What they said is put together here.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,11 +19,13 @@ from trionode.node.unary import unary_route
 from trionode.wire import frames
 
 if TYPE_CHECKING:
+    from trionode.ids import ObjectId
     from trionode.net.serving import Route
     from trionode.node.asking import Asking, Gathered, NodeReply, SilentNode
     from trionode.node.context import NodeContext
     from trionode.node.inspecting import Inspecting
     from trionode.node.known import KnownNodes
+    from trionode.node.querying import Querying
 
 TOPIC = "explain"
 ENDED = "settled, expired or discarded"
@@ -35,15 +39,22 @@ class Explaining:
         known: what nodes are called.
         asking: asks every node.
         inspecting: shows the objects held here.
+        querying: finds those that have left.
     """
 
     def __init__(
-        self, context: NodeContext, known: KnownNodes, asking: Asking, inspecting: Inspecting
+        self,
+        context: NodeContext,
+        known: KnownNodes,
+        asking: Asking,
+        inspecting: Inspecting,
+        querying: Querying,
     ) -> None:
         self._context = context
         self._known = known
         self._asking = asking
         self._inspecting = inspecting
+        self._querying = querying
         asking.answer_with(TOPIC, self._answer)
 
     def routes(self) -> dict[str, Route]:
@@ -67,11 +78,20 @@ class Explaining:
             }
         return {
             "held": None if item is None else self._inspecting.look(item),
+            "left": None if item is not None else await self._left(id_),
             "given": given,
             "accepted": book is not None and sequence > book.floor and sequence in book,
             # Its producer has told that it knows the outcome, which is then remembered no more.
             "resolved": book is not None and sequence <= book.floor,
         }
+
+    async def _left(self, id_: ObjectId) -> dict[str, Any] | None:
+        """How and when it left custody here, as far as that is kept."""
+        left = await self._querying.left(format_id(id_))
+        if left is None:
+            return None
+        ago_s = trio.current_time() + self._context.engine.offset_s() - left["at"]
+        return {**left, "ago_s": round(ago_s, 3)}
 
     async def _explain(self, request: frames.ExplainRequest) -> frames.ExplainReply:
         try:
@@ -97,6 +117,8 @@ def explained(id_: str, gathered: Gathered) -> dict[str, Any]:
         for reply in answered
         if reply.value.get("given")
     ]
+    left = [{**_who(reply), **reply.value["left"]} for reply in answered if reply.value.get("left")]
+    left.sort(key=lambda end: end["ago_s"])
     trail.sort(key=lambda step: -step["ago_s"])
     accepted = [_who(reply) for reply in answered if reply.value.get("accepted")]
     resolved = [_who(reply) for reply in answered if reply.value.get("resolved")]
@@ -106,6 +128,8 @@ def explained(id_: str, gathered: Gathered) -> dict[str, Any]:
     present = {reply.node for reply in answered}
     if places:
         summary = _where_held(places)
+    elif left:
+        summary = _how_left(left[0])
     elif trail:
         summary = _where_gone(trail[-1], present)
     elif accepted:
@@ -128,9 +152,10 @@ def explained(id_: str, gathered: Gathered) -> dict[str, Any]:
         summary += f"; no answer from {_and([_call(each) for each in gathered.silent])}"
     return {
         "id": id_,
-        "known": bool(places or trail or accepted or resolved),
+        "known": bool(places or left or trail or accepted or resolved),
         "summary": summary,
         "places": places,
+        "left": left,
         "trail": trail,
         "accepted_at": accepted,
         "resolved_at": resolved,
@@ -149,6 +174,12 @@ def _where_held(places: list[dict[str, Any]]) -> str:
     # A transfer whose answer is under way is held at both ends; after a fault there may be copies.
     each = _and([f"{place['name']} ({place['object']['state']})" for place in places])
     return f"at {len(places)} nodes: {each}"
+
+
+def _how_left(end: dict[str, Any]) -> str:
+    at = dt.datetime.fromtimestamp(end["at"], dt.UTC)
+    when = f"{at:%Y-%m-%dT%H:%M:%SZ}, {end['ago_s']:.1f} s ago"
+    return f"{end['how']} at node {end['name']} at {when}"
 
 
 def _where_gone(step: dict[str, Any], present: set[str]) -> str:

@@ -6,6 +6,7 @@ A slice of the objects at a time, so that the node goes on in between.
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,11 +16,12 @@ from trionode.ids import format_id
 from trionode.query.evaluating import holds, order_key
 from trionode.query.expressions import DETAILS, Property, detail
 from trionode.query.selection import EVERY_TYPE, Place, first_of, is_behind
+from trionode.routing.patterns import is_pattern, matches
 from trionode.routing.records import record_of, shifted
 from trionode.store.finding import Found, Row, Window
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from trionode.query.expressions import Value
     from trionode.query.selection import Selection
@@ -53,11 +55,12 @@ class HeldQueries:
         # Those that come meanwhile are not looked at.
         left = iter(list(self._brain.context.custody.objects.values()))
         found: list[Found] = []
+        wanted = _matcher(selection.type)
         while some := list(itertools.islice(left, SLICE_OBJECTS)):
             await trio.lowlevel.checkpoint()
             operand = _OWN_ORDER if selection.order is None else selection.order.operand
             for item in some:
-                if not item.held or selection.type not in (EVERY_TYPE, item.table.name):
+                if not item.held or not wanted(item.table.name):
                     continue
                 asked = _Item(item, offset_s)
                 rank, value = order_key(operand, asked)
@@ -85,6 +88,15 @@ class HeldQueries:
 
     async def aclose(self) -> None:
         """See `Finder`."""
+
+
+def _matcher(wanted: str) -> Callable[[str], bool]:
+    """Tells of a type's name whether it is asked for."""
+    if wanted == EVERY_TYPE:
+        return lambda _: True
+    if is_pattern(wanted):
+        return lru_cache(maxsize=4096)(lambda name: matches(wanted, name))
+    return lambda name: name == wanted
 
 
 class _Item:

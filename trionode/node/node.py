@@ -244,7 +244,7 @@ class Node:
         assert self._querying is not None, "the node has recovered"
         unary = Unary(context, self._producing, producer, self.status)
         inspecting = Inspecting(context, self._mesh.known)
-        explaining = Explaining(context, self._mesh.known, self.asking, inspecting)
+        explaining = Explaining(context, self._mesh.known, self.asking, inspecting, self._querying)
         forgetting = Forgetting(context, self._mesh, self._peers, self.asking)
         routes = {
             frames.PRODUCE: Route(self._producing.serve),

@@ -20,7 +20,8 @@ from trionode.node.held_objects import HeldQueries
 from trionode.node.unary import unary_route
 from trionode.query import QueryError, Selection
 from trionode.query.expressions import DETAILS, detail
-from trionode.query.selection import Place, compare_places, first_of
+from trionode.query.selection import EVERY_TYPE, RETAINED, Place, compare_places, first_of
+from trionode.schema.definition import check_key
 from trionode.store import StoreError
 from trionode.wire import frames
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 TOPIC = "query"
 QUERY_S = 30.0
 """How long a node looks for the objects of one page."""
+LEFT_S = 2.0
+"""How long the store is searched for one object that has left."""
 EVERYWHERE_S = 35.0
 """How long the answers of all nodes are waited for."""
 RUNNING_MAX = 4
@@ -67,6 +70,7 @@ class Querying:
             brain, context.engine.offset_s()
         )
         self._asking = asking
+        self._retains = store.retains
         self._limiter = trio.CapacityLimiter(RUNNING_MAX)
         asking.answer_with(TOPIC, self._answer)
 
@@ -78,6 +82,19 @@ class Querying:
     async def aclose(self) -> None:
         """Let go of the store."""
         await self._finder.aclose()
+
+    async def left(self, id_: str) -> dict[str, Any] | None:
+        """How and when an object left custody, where the store still has it and says so in time."""
+        if not self._retains:
+            return None
+        wanted = Selection.read(EVERY_TYPE, where=f'$id = "{id_}"', states=RETAINED, limit=1)
+        with trio.move_on_after(LEFT_S):
+            try:
+                rows = (await self._page(wanted))["rows"]
+            except Refused:  # the store cannot be read: its status tells
+                return None
+            return {"how": rows[0]["state"], "at": rows[0]["settled"]} if rows else None
+        return None
 
     def routes(self) -> dict[str, Route]:
         """The handler by path."""
@@ -213,8 +230,9 @@ def _selection(asked: dict[str, Any]) -> Selection:
         Refused: INVALID_ARGUMENT, it cannot be understood.
     """
     try:
+        type_ = asked["type"]
         return Selection.read(
-            asked["type"],
+            type_ if type_ == EVERY_TYPE else check_key(type_),
             where=asked["where"],
             states=asked["states"],
             since_s=None if asked["since_ms"] is None else asked["since_ms"] / 1000,

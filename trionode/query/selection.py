@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LIMIT_MAX = 1000
 """Objects of one page."""
-STATES = ("ready", "delayed", "leased", "transferring", "dead", "settled", "expired")
+STATES = ("ready", "blocked", "delayed", "leased", "transferring", "dead", "settled", "expired")
 RETAINED = ("settled", "expired")
 """States of objects that are kept after they left custody."""
 EVERY_TYPE = "*"
@@ -88,7 +88,7 @@ class Selection:
     """What is asked for.
 
     Args:
-        type: the objects' type; `*` for all.
+        type: the objects' type, or a pattern of types; `*` for all.
         where: a condition; None for none.
         states: those wanted; empty for all.
         order: None for about the order in which objects came to their node.

@@ -6,11 +6,13 @@ First only the places of objects are found, then those that make up a page are r
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from trionode.ids import OBJECT_ID_BYTES, format_id
 from trionode.query.expressions import detail
 from trionode.query.selection import EVERY_TYPE, RETAINED, STATES, Place
+from trionode.routing.patterns import is_pattern, matches
 from trionode.store.finding import Found, Row, Window
 from trionode.store.sqlite_conditions import (
     DETAIL_FUNCTION,
@@ -38,6 +40,8 @@ READ_S = 0.005
 WINDOW_ROWS_MIN, WINDOW_ROWS_MAX = 100, 100_000
 _PARTS = (("objects", "seq", False), ("settled", "number", True))
 """(table, key, whether its rows have left custody), in the order in which they are gone through."""
+_MATCHES_FUNCTION = "trionode_matches"
+"""(pattern, type as a blob) -> whether the type belongs to the pattern."""
 _ID_MAX = (1 << 8 * OBJECT_ID_BYTES) - 1
 _COLUMNS = ", ".join(OBJECT_COLUMNS[1:])
 
@@ -110,6 +114,7 @@ class SqliteQueries:
         connection.create_function(DETAIL_FUNCTION, 2, _detail, deterministic=True)
         connection.create_function(ID_FUNCTION, 1, _id_text, deterministic=True)
         connection.create_function(STATE_FUNCTION, 1, self._state)
+        connection.create_function(_MATCHES_FUNCTION, 2, _matches, deterministic=True)
 
     def _state(self, id_: Any) -> str | None:
         return self._state_of(int.from_bytes(id_, "big")) if isinstance(id_, bytes) else None
@@ -126,7 +131,7 @@ class _Scan:
         conditions = Conditions(settled=settled)
         parts: list[Sql] = []
         if selection.type != EVERY_TYPE:
-            parts.append(("type = ?", [selection.type]))
+            parts.append(_of_type(selection.type))
         order = selection.order
         rank: Sql = (str(part), [])
         value: Sql = (self._key, [])
@@ -185,6 +190,12 @@ class _Scan:
         return Place(self._node, rank, text, int.from_bytes(id_, "big"))
 
 
+def _of_type(name: str) -> Sql:
+    if is_pattern(name):
+        return f"{_MATCHES_FUNCTION}(?, CAST(type AS BLOB))", [name]
+    return "type = ?", [name]
+
+
 def _wants(selection: Selection, *, settled: bool) -> bool:
     return any(selection.wants(state) for state in STATES if (state in RETAINED) == settled)
 
@@ -193,6 +204,12 @@ def _adapted(rows: int, took_s: float) -> int:
     if took_s > READ_S:
         return max(WINDOW_ROWS_MIN, rows // 2)
     return min(WINDOW_ROWS_MAX, rows * 2) if took_s < READ_S / 4 else rows
+
+
+@lru_cache(maxsize=4096)
+def _matches(pattern: str, name: bytes | None) -> bool:
+    # A damaged name may be anything.
+    return name is not None and matches(pattern, name.decode("utf-8", "replace"))
 
 
 def _detail(details: Any, name: str) -> Any:
