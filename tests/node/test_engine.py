@@ -57,8 +57,9 @@ FORGET = effects.Forget([1])
 
 
 class EngineUnderTest:
-    def __init__(self, brain: ScriptedBrain | None = None) -> None:
+    def __init__(self, brain: ScriptedBrain | None = None, *, retains: bool = False) -> None:
         self.store = KeptStore()
+        self.store.retains = retains
         self.counters = Counters()
         self.said: list[str] = []
         self.engine = Engine(
@@ -250,3 +251,84 @@ async def test_payloads_are_read_back_also_after_a_failure(short, autojump_clock
     store.unreadable = None
     await trio.sleep(3)
     assert brain.told == [events.Fetched(fetch, [b"there", None])]
+
+
+# --- settled before the commit -----------------------------------------------------------------
+
+NEW = range(11, 14)
+
+
+def held_new() -> list[HeldObject]:
+    return [HeldObject(id_, TypeTable("A"), b"1", Shape(), 0.0, 0.0) for id_ in NEW]
+
+
+def settled(*ids: int, plain: bool = True) -> effects.Forget:
+    return effects.Forget(list(ids), "settled", 0.0, plain=plain)
+
+
+def staged_push(under_test, *, new: range | None = NEW) -> None:
+    """Have three objects pushed while the store holds a commit back."""
+    acknowledge = effects.AcknowledgePush(1, [(1, 3)], new=new, after_commit=True)
+    engine = under_test.engine
+    engine.connect({effects.AcknowledgePush: lambda _effect: under_test.said.append("pushed")})
+    engine.handle([effects.Keep(held_new(), fresh=True), acknowledge])
+
+
+@pytest.fixture
+async def at_commit(under_test):
+    """The same while a commit is held back: what comes is in the next one."""
+    under_test.store.hold()
+    under_test.engine.handle([FORGET])
+    await trio.testing.wait_all_tasks_blocked()
+    yield under_test
+    under_test.store.release()
+
+
+@pytest.mark.parametrize("order", [(11, 12, 13), (13, 12, 11), (12, 13, 11)])
+async def test_a_push_is_acknowledged_once_all_of_it_is_settled_before_its_commit(order, at_commit):
+    staged_push(at_commit)
+    for id_ in order:
+        assert at_commit.said == []
+        at_commit.engine.handle([settled(id_)])
+    assert at_commit.said == ["pushed"]
+    at_commit.store.release()
+    await at_commit.engine.committed()
+    assert at_commit.said == ["pushed"]
+    assert at_commit.store.kept == set()
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [settled(11, 12)],
+        [settled(11, 12, 13, plain=False)],
+        [settled(12, plain=False), settled(11, 13)],
+        [effects.Forget([12], "expired"), settled(11, 13)],
+        [effects.Forget([13]), settled(11, 12)],
+    ],
+    ids=["one is left", "results", "results of one", "expired", "given away"],
+)
+async def test_a_push_waits_for_the_commit_of_what_its_objects_left_behind(ends, at_commit):
+    staged_push(at_commit)
+    for each in ends:
+        at_commit.engine.handle([each])
+    assert at_commit.said == []
+    at_commit.store.release()
+    await at_commit.engine.committed()
+    assert at_commit.said == ["pushed"]
+
+
+async def test_a_push_that_is_not_all_new_waits_for_its_commit(at_commit):
+    staged_push(at_commit, new=None)
+    at_commit.engine.handle([settled(*NEW)])
+    assert at_commit.said == []
+
+
+async def test_a_push_waits_for_its_commit_where_settled_objects_are_kept(nursery):
+    made = EngineUnderTest(retains=True)
+    nursery.start_soon(made.engine.run_commits)
+    staged_push(made)
+    made.engine.handle([settled(*NEW)])
+    assert made.said == []
+    await made.engine.committed()
+    assert made.said == ["pushed"]

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.brains import Mesh
 from trionode.ids import SEQUENCE_MASK
-from trionode.routing import effects
+from trionode.routing import effects, events
+from trionode.routing.model import Shape
 from trionode.routing.producers import AcceptedSequences, Producers
 from trionode.routing.records import ProducerRecord
 
@@ -202,3 +203,38 @@ def test_producers_do_not_share_sequences(mesh) -> None:
     mesh["a"].push_again("T", 1, [b"x"], producer=5)
     mesh["a"].push_again("T", 1, [b"x"], producer=6)
     assert len(mesh["a"].held()) == 2
+
+
+def acknowledgement(node) -> effects.AcknowledgePush:
+    return node.of(effects.AcknowledgePush)[-1]
+
+
+def test_the_acknowledgement_of_a_push_says_where_all_of_it_is_new(mesh) -> None:
+    node = mesh["a"]
+    ids = node.push("T", count=3, priority=7)
+    assert list(acknowledgement(node).new) == ids
+    node.push_again("T", 2, [b"x"] * 3)
+    assert acknowledgement(node).new is None, "some of it is repeated"
+    node.push("T", count=2, key="k")
+    assert acknowledgement(node).new is None, "it has a key"
+
+
+def test_a_copy_of_what_is_held_is_not_new(mesh) -> None:
+    mesh["a"].push("T")
+    for producer in (7, 8):
+        mesh["a"].push_again("T", 1, [b"x"], producer=producer)
+    mesh["a"].push_again("T", 1, [b"x"])
+    assert mesh["a"].flow("T", "merged") == 1
+    assert acknowledgement(mesh["a"]).new is None
+
+
+def test_only_an_ack_without_results_is_plain(mesh) -> None:
+    node = mesh["a"]
+    node.push("T", count=2)
+    worker = node.consumer("T", credit=2)
+    first, second = worker.take()
+    worker.ack(first)
+    assert node.of(effects.Forget)[-1].plain
+    result = events.Pushed(0, 77, 1, "T2", Shape(), [b"result"])
+    worker.settle("ack", second, emitted=[(0, result)])
+    assert not node.of(effects.Forget)[-1].plain

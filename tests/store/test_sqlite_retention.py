@@ -12,7 +12,7 @@ from tests.support.stores import NOW_MS, contents, random_bytes
 from trionode.query import Selection
 from trionode.routing import effects
 from trionode.routing.custody import TypeTable
-from trionode.routing.model import HeldObject, Shape
+from trionode.routing.model import HeldObject, Shape, Spilled
 from trionode.store import Retention, SqliteStore
 from trionode.store import sqlite_schema as schema
 from trionode.store import sqlite_tools as tools
@@ -34,7 +34,7 @@ def opened(directory: Path, retention: Retention = MUCH) -> SqliteStore:
     return store
 
 
-def held(*ids: int, payload: bytes = b'{"n": 1}') -> list[HeldObject]:
+def held(*ids: int, payload: bytes | Spilled = b'{"n": 1}') -> list[HeldObject]:
     return [
         HeldObject(id_, TypeTable("Order"), payload, Shape(), float(id_), float(id_)) for id_ in ids
     ]
@@ -102,6 +102,17 @@ def test_what_changed_in_the_commit_in_which_it_is_settled_is_kept_as_changed(tm
     write(store, effects.Keep(held(1, payload=b"2")), settled(1))
     store.close()
     assert rows(tmp_path, "SELECT payload FROM settled") == [(b"2",)]
+
+
+def test_what_changed_while_only_the_store_had_its_payload_is_kept_as_changed(tmp_path) -> None:
+    store = opened(tmp_path)
+    write(store, effects.Keep(held(1, 2), fresh=True))
+    spilled = held(1, payload=Spilled(8))
+    spilled[0].attempt = 7
+    write(store, effects.Keep(spilled), effects.Forget([1], "expired", 5.0))
+    store.close()
+    assert rows(tmp_path, "SELECT payload, attempt FROM settled") == [(b'{"n": 1}', 7)]
+    assert tools.verify(tmp_path) == ([], [])
 
 
 def test_what_expired_is_kept_and_what_went_to_another_node_is_not(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 Theory of operation. `handle` runs one turn of the brain synchronously, from any task, and carries
 its effects out in order. Store effects gather in a batch; effects that must wait for the store
 gather beside it, and the committer carries them out once the batch, and so everything emitted
-before them, is written. One commit runs at a time; what comes meanwhile is the next one, so that
-commits grow with the load by themselves.
+before them, is written (but for pushes whose objects were settled meanwhile, see `Waiting`). One
+commit runs at a time; what comes meanwhile is the next one, so that commits grow with the load by
+themselves.
 
 A store that fails stops custody, not the node: the batch is tried again until it is written, and
 nothing that waits for it is said. Without a durable store nothing waits for anything.
@@ -24,8 +25,8 @@ import attrs
 import trio
 
 from trionode.routing import events
-from trionode.routing.effects import Fetch
-from trionode.store import Batch, StoreError
+from trionode.routing.effects import Fetch, Forget
+from trionode.store import Batch, StoreError, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from trionode.logs import Logger
     from trionode.node.context import Counters
     from trionode.routing import Brain
-    from trionode.routing.effects import Effect
+    from trionode.routing.effects import Effect, StoreEffect
     from trionode.schema.definition import Definition
     from trionode.store import Store
 
@@ -48,7 +49,7 @@ class _Commit:
     """Store effects for one commit, and what may be said once it is done."""
 
     batch: Batch
-    after: list[Effect] = attrs.field(factory=list)
+    after: Waiting
     done: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -127,12 +128,19 @@ class Engine:
         for effect in effects:
             if effect.stored:
                 if self.durable:
-                    self._commit.batch.add(effect)  # type: ignore[arg-type]  # `stored` says it
-                    self._work.set()
+                    self._store_effect(effect)  # type: ignore[arg-type]  # `stored` says it
             elif effect.after_commit and self._must_wait:
-                self._commit.after.append(effect)
+                self._commit.after.add(effect)
             else:
                 self._carry_out(effect)
+
+    def _store_effect(self, effect: StoreEffect) -> None:
+        commit = self._commit
+        commit.batch.add(effect)
+        self._work.set()
+        if commit.after.watching and type(effect) is Forget:
+            for push in commit.after.settled(effect, commit.batch):
+                self._carry_out(push)
 
     def _carry_out(self, effect: Effect) -> None:
         """Have an effect carried out; one that cannot be is a defect, and the others go on."""
@@ -231,8 +239,7 @@ class Engine:
 
     def _say(self, commit: _Commit) -> None:
         """Carry out what waited for a commit."""
-        waiting, commit.after = commit.after, []
-        for effect in waiting:
+        for effect in commit.after.take():
             self._carry_out(effect)
 
     @property
@@ -244,7 +251,8 @@ class Engine:
         return self._unix_time() - trio.current_time()
 
     def _next_commit(self, stamp: int) -> _Commit:
-        return _Commit(Batch(stamp, self.offset_s(), retains=self._store.retains))
+        retains = self._store.retains
+        return _Commit(Batch(stamp, self.offset_s(), retains=retains), Waiting(early=not retains))
 
     async def run_tidying(self) -> None:
         """Task: have the store delete, some at a time, what it has kept long enough."""

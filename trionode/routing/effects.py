@@ -58,12 +58,13 @@ class Forget(StoreEffect):
     """These objects have left custody.
 
     `outcome` says how, for stores that keep what was settled: `settled`, `expired` or
-    `transferred`; `at` is when, on the brain's clock.
+    `transferred`; `at` is when, on the brain's clock. `plain`: by acks that had no results.
     """
 
     ids: list[int]
     outcome: str = "transferred"
     at: float = 0.0
+    plain: bool = False
 
 
 @attrs.frozen
@@ -155,12 +156,14 @@ class AcknowledgePush(Effect):
     """Tell a producer stream that custody of these sequences is taken.
 
     Those in `others`, as (sequence, id), repeat the key of an object with another id and are not
-    stored.
+    stored. `new`: the ids of all, where each came into custody in this turn and none has a key;
+    once the last of them left by a plain ack nothing needs to be stored first.
     """
 
     stream: Handle
     sequences: list[tuple[int, int]]
     others: list[tuple[int, int]] = attrs.field(factory=list)
+    new: range | None = None
 
 
 @attrs.frozen

@@ -36,11 +36,17 @@ class Intake:
 
     def pushed(self, event: events.Pushed, now: float) -> None:
         """Take custody of what is new and acknowledge all of it once the store has it."""
-        self._accept(event, now)
+        came = self._accept(event, now)
         others = self._others(event, now) if event.details else []
-        run = (event.first, len(event.payloads))
+        count = len(event.payloads)
+        new = None
+        if came == count and not any("key" in rare for rare in event.details.values()):
+            first = (event.producer << SEQUENCE_BITS) + event.first
+            new = range(first, first + count)
         self._context.out.append(
-            effects.AcknowledgePush(event.stream, [run], others, after_commit=True)
+            effects.AcknowledgePush(
+                event.stream, [(event.first, count)], others, new, after_commit=True
+            )
         )
 
     def emitted(self, event: events.Settled, settled: list[int], now: float) -> None:
@@ -54,8 +60,8 @@ class Intake:
             if index in valid:
                 self._accept(_children(pushed, event.ids[index]), now)
 
-    def _accept(self, event: events.Pushed, now: float) -> None:
-        """Take custody of what is new of a push."""
+    def _accept(self, event: events.Pushed, now: float) -> int:
+        """Take custody of what is new of a push; returns of how many objects."""
         context = self._context
         book, forgotten = self.producers.book(event.producer)
         if forgotten is not None:
@@ -64,13 +70,15 @@ class Intake:
         book.raise_floor(event.acknowledged)
         count = len(event.payloads)
         fresh = book.missing(event.first, count)
-        if fresh:
-            self._take(event, book, fresh, now)
-            context.out.append(effects.RememberProducer(event.producer, fresh, floor))
+        if not fresh:
+            return 0
+        came = self._take(event, book, fresh, now)
+        context.out.append(effects.RememberProducer(event.producer, fresh, floor))
+        return came
 
     def _take(
         self, event: events.Pushed, book: AcceptedSequences, fresh: list[Run], now: float
-    ) -> None:
+    ) -> int:
         context = self._context
         table = context.custody.table(event.type)
         objects: list[HeldObject] = []
@@ -86,6 +94,7 @@ class Intake:
                 context.watch(objects)
             context.out.append(effects.Keep(objects, fresh=True))
             self._leases.match(table)
+        return len(objects)
 
     def _merged(self, item: HeldObject) -> bool:
         """Whether the object is here already: pushed to another node before, and transferred."""

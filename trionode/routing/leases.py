@@ -139,12 +139,12 @@ class Leases:
         self.credit_freed(subscriptions)
 
     def _ack(
-        self, _event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
+        self, event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float
     ) -> None:
         context = self._context
         ids = context.custody.remove(items, Step.SETTLE, "settled")
         if ids:
-            context.out.append(effects.Forget(ids, "settled", now))
+            context.out.append(effects.Forget(ids, "settled", now, plain=not event.emitted))
 
     def _nack(
         self, event: events.Settled, items: list[HeldObject], _indexes: list[int], now: float

@@ -12,6 +12,7 @@ from trionode.routing import RoutingOptions
 from trionode.routing.custody import Flow
 from trionode.routing.queues import ReadyQueue, Timers
 from trionode.routing.weights import Weights
+from trionode.store import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,8 @@ class _Walk:
             list: self._list,
             tuple: self._list,
             deque: self._list,
+            range: lambda numbers: (numbers.start, numbers.stop),
+            Waiting: lambda waiting: self.of(waiting.facts()),
             set: self._set,
             frozenset: self._set,
         }

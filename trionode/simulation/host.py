@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trionode.routing import Brain, events
-from trionode.store import Batch
+from trionode.routing.effects import Forget
+from trionode.store import Batch, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +62,9 @@ class Host:
         self.disk: Disk | None = None
         self.brain: Brain | None = None
         self.batch: Batch | None = None
-        self.waiting: list[Effect] = []
+        self.waiting = Waiting()
         self.writing: Batch | None = None
-        self.writing_waiting: list[Effect] = []
+        self.writing_waiting = Waiting()
         self.turns = 0
 
     def start(self, node: str, disk: Disk | None, now: float, wall: float) -> None:
@@ -79,7 +80,7 @@ class Host:
         self.disk = disk
         self.incarnation += 1
         self.batch = self.writing = None
-        self.waiting, self.writing_waiting = [], []
+        self.waiting, self.writing_waiting = Waiting(), Waiting()
         self.brain = Brain(node, self.incarnation, durable=disk is not None, options=self.options)
         if disk is not None:
             for part in disk.read(wall - now):
@@ -99,6 +100,9 @@ class Host:
                         stamp = self._stamp()
                         self.batch = Batch(stamp, wall - now)
                     self.batch.add(effect)  # type: ignore[arg-type]  # `stored` says that it is one
+                    if self.waiting.watching and type(effect) is Forget:
+                        for push in self.waiting.settled(effect, self.batch):
+                            self.carry(self, push, now)
             elif effect.after_commit and (self.batch is not None or self.writing is not None):
                 self._wait(effect)
             else:
@@ -110,9 +114,9 @@ class Host:
 
     def _wait(self, effect: Effect) -> None:
         if self.batch is not None:
-            self.waiting.append(effect)
+            self.waiting.add(effect)
         else:
-            self.writing_waiting.append(effect)
+            self.writing_waiting.add(effect)
 
     # --- the disk ------------------------------------------------------------------------------
 
@@ -125,7 +129,7 @@ class Host:
         """Begin to write what has gathered."""
         assert self.must_write
         self.writing, self.batch = self.batch, None
-        self.writing_waiting, self.waiting = self.waiting, []
+        self.writing_waiting, self.waiting = self.waiting, Waiting()
 
     def commit(self, now: float, wall: float) -> None:
         """The write is done and confirmed: what waited for it happens."""
@@ -134,8 +138,7 @@ class Host:
         self.disk.write(self.writing)
         kept = list(self.writing.kept)
         self.writing = None
-        waiting, self.writing_waiting = self.writing_waiting, []
-        for effect in waiting:
+        for effect in self.writing_waiting.take():
             self.carry(self, effect, now)
         brain = self.brain
         if brain is not None and brain.memory_short:
@@ -159,4 +162,4 @@ class Host:
             self.disk.write(self.writing)
         self.brain = None
         self.batch = self.writing = None
-        self.waiting, self.writing_waiting = [], []
+        self.waiting, self.writing_waiting = Waiting(), Waiting()

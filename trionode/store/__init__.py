@@ -9,6 +9,7 @@ from trionode.store.damage import Damage
 from trionode.store.memory import MemoryStore
 from trionode.store.sqlite import SqliteStore
 from trionode.store.sqlite_retention import Retention
+from trionode.store.waiting import Waiting
 
 __all__ = [
     "Batch",
@@ -20,4 +21,5 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreStatus",
+    "Waiting",
 ]

@@ -49,7 +49,8 @@ class ProducerChange:
 class Retired:
     """An object that left and is kept for queries.
 
-    `settled` is Unix time; `record` is there where the store may not have the object as it was.
+    `settled` is Unix time; `record` is there where the store may not have the object as it was,
+    but perhaps its payload.
     """
 
     settled: float
@@ -64,7 +65,7 @@ class Batch:
     `gone` are ids of objects to delete, whether the store has them or not; `kept` objects to write,
     over what the store has of them. Of offers, None means that the store may forget them. Of keys,
     the store may forget all that were taken up to `keys_until`, which none of `keys` was.
-    `partial`: some of `kept` are `Spilled`, and keep the payload that the store has of them.
+    `partial`: some of `kept` or `retired` may be `Spilled`: the store has their payloads.
     `retired` are those of `gone`, and some never written, that are kept for queries; there are none
     unless `retains`. `tidy_at`: the Unix time at which to look for some that were kept long enough.
 
@@ -137,10 +138,7 @@ class Batch:
     def _retire(self, effect: effects.Forget) -> None:
         settled = effect.at + self.offset_s
         for id_ in effect.ids:
-            record = self.kept.get(id_)
-            if record is not None and isinstance(record.payload, Spilled):
-                record = None  # the store has all of it but what changed last
-            self.retired[id_] = Retired(settled, effect.outcome, record)
+            self.retired[id_] = Retired(settled, effect.outcome, self.kept.get(id_))
 
     def _remember_producer(self, effect: effects.RememberProducer) -> None:
         change = self.producers.get(effect.producer)

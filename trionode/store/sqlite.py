@@ -165,7 +165,9 @@ class SqliteStore:
     def _write(self, batch: Batch) -> None:
         assert self._connection is not None, "the store is open"
         connection, numbers, gone = self._connection, self._numbers, batch.gone
-        kept = self._completed(connection, batch.kept) if batch.partial else batch.kept
+        if batch.partial:
+            batch = self._whole(connection, batch)
+        kept = batch.kept
         leaving = {id_: numbers[id_] for id_ in gone if id_ in numbers}
         first = self._next_number
         # Nearly always all are new; then counting is all there is to do.
@@ -192,6 +194,17 @@ class SqliteStore:
         self.last_stamp = max(self.last_stamp, batch.stamp)
         books.finish()
         self._retained.finish()
+
+    def _whole(self, connection: sqlite3.Connection, batch: Batch) -> Batch:
+        """A batch with the payloads that the database has of what is in it."""
+        changed = {id_: each.record for id_, each in batch.retired.items() if each.record}
+        completed = self._completed(connection, changed)
+        retired = {
+            # One that is damaged goes as it is, like any other.
+            id_: attrs.evolve(each, record=completed.get(id_))
+            for id_, each in batch.retired.items()
+        }
+        return attrs.evolve(batch, kept=self._completed(connection, batch.kept), retired=retired)
 
     def _completed(
         self, connection: sqlite3.Connection, kept: dict[int, ObjectRecord]
