@@ -18,6 +18,7 @@ from trionode.simulation.ledger import Ledger
 from trionode.simulation.moves import Moves
 from trionode.simulation.order import Order
 from trionode.simulation.rates import Rates
+from trionode.simulation.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,7 @@ class Invariants:
         self.grants = Grants(self.moves)
         self.rates = Rates(options, self.ledger)
         self.order = Order(self.ledger, steady=STEADY.issuperset(faults))
+        self.watchers = Watchers(self.ledger)
         self.checks = 0
         self._calm = not faults
         self._sums_mask = 1 if every else SAMPLE_SUMS
@@ -83,6 +85,7 @@ class Invariants:
         self.moves.node_started(host, now)
         self.grants.node_started(host)
         self.order.node_started(host)
+        self.watchers.node_started(host)
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """A brain took an event; raises `InvariantBroken` if that must not have happened."""
@@ -90,6 +93,7 @@ class Invariants:
         if kind is events.Recovered:
             return
         if out or kind is not events.Tick:
+            self.watchers.observe(host, event, out)
             self.ledger.observe(host, event, out, now)
             self.moves.observe(host, event, out, now)
             for id_ in self.moves.returned:

@@ -9,6 +9,7 @@ from trionode.simulation import frames
 from trionode.simulation.disk import Disk
 from trionode.simulation.host import Host
 from trionode.simulation.network import neighbours
+from trionode.simulation.watchers import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,9 @@ class SimulatedNode:
         self.world.invariants.node_started(self.host, now)
         self.world.figures.node_started(self.index)
         self.world.by_name[node] = self
+        watching = watch(self.index)
+        if watching is not None:
+            self.turn(watching)
         self._after_turn()
         for line in self.lines:
             self.world.network.dial(line)
@@ -229,7 +233,7 @@ class SimulatedNode:
             delay_s = COMMIT_S * self._disk_generator.unit()
             self._scheduler.after(delay_s, self._fetched, self.life, effect)
             return
-        if kind is effects.AnswerPerson:
+        if kind is effects.AnswerPerson or kind is effects.Copy:
             return
         if kind in frames.TO_PEERS:
             link = self.links.get(effect.link)  # type: ignore[attr-defined]  # all of these have one
