@@ -18,6 +18,23 @@ def pair():
 
 
 @pytest.fixture(scope="session")
+def durable_pair(tmp_path_factory):
+    """The same with SQLite stores."""
+    paths = [str(tmp_path_factory.mktemp(name)) for name in ("n1", "n2")]
+    with (
+        node_process("n1", "--data-dir", paths[0]) as one,
+        node_process("n2", "--data-dir", paths[1], "--peer", one.address) as two,
+    ):
+        yield one, two
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def each_pair(request):
+    """Two linked nodes, once with each kind of store."""
+    return request.getfixturevalue("pair" if request.param == "memory" else "durable_pair")
+
+
+@pytest.fixture(scope="session")
 def node(pair):
     """One node that nobody may stop."""
     return pair[0]

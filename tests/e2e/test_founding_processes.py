@@ -44,9 +44,9 @@ def test_the_demo_shows_every_step_in_every_order():
 
 
 @pytest.mark.parametrize("pushes_first", [True, False])
-async def test_with_line_protocol_clients(pair, kind, pushes_first):
+async def test_with_line_protocol_clients(each_pair, kind, pushes_first):
     a, b = f"{kind}.A", f"{kind}.B"
-    async with line_clients(*(node.address for node in pair)) as (one, two):
+    async with line_clients(*(node.address for node in each_pair)) as (one, two):
         await status_when(one, lambda status: "n2" in linked(status))
         if not pushes_first:
             assert await one.say(f"SUBSCRIBE {b}") == await two.say(f"SUBSCRIBE {a}") == "OK"
@@ -79,13 +79,26 @@ class Returned:
 
 
 @pytest.mark.parametrize("later_first", [True, False])
-async def test_with_the_python_client_and_the_nodes_started_in_either_order(later_first):
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_with_the_python_client_and_the_nodes_started_in_either_order(
+    later_first, store, tmp_path
+):
+    def arguments(name: str, *more: str) -> tuple[str, ...]:
+        kept = ("--data-dir", str(tmp_path / name)) if store == "sqlite" else ()
+        return (name, *kept, *more)
+
     first = free_address()
-    with node_process("p2" if later_first else "p1", *(["--peer", first] if later_first else []),
-                      listen="127.0.0.1:0" if later_first else first) as early:  # fmt: skip
-        listen = first if later_first else "127.0.0.1:0"
-        peers = [] if later_first else ["--peer", first]
-        with node_process("p1" if later_first else "p2", *peers, listen=listen) as late:
+    peers, anywhere = ("--peer", first), "127.0.0.1:0"
+    name = "p2" if later_first else "p1"
+    with node_process(
+        *arguments(name, *(peers if later_first else ())),
+        listen=anywhere if later_first else first,
+    ) as early:
+        name = "p1" if later_first else "p2"
+        with node_process(
+            *arguments(name, *(() if later_first else peers)),
+            listen=first if later_first else anywhere,
+        ) as late:
             nodes = (late, early) if later_first else (early, late)
             with trio.fail_after(DEADLINE_S):
                 await _exchange(*(node.address for node in nodes))

@@ -48,9 +48,12 @@ async def collect(deliveries, number: int, into: list) -> None:
             return
 
 
-async def test_a_late_subscriber_at_another_node_gets_the_backlog_in_order(pair, kind):
+async def test_a_late_subscriber_at_another_node_gets_the_backlog_in_order(each_pair, kind):
     got: list[int] = []
-    async with trionode.connect(pair[0].address) as one, trionode.connect(pair[1].address) as two:
+    async with (
+        trionode.connect(each_pair[0].address) as one,
+        trionode.connect(each_pair[1].address) as two,
+    ):
         async with one.pusher(type=kind) as pusher:
             for number in range(1000):
                 await pusher.send(number)
@@ -211,9 +214,12 @@ async def test_two_thousand_subscriptions_fit_on_one_connection():
         assert sorted(got) == sorted(types)
 
 
-async def test_objects_of_4_mib_go_through_two_nodes(pair, kind):
+async def test_objects_of_4_mib_go_through_two_nodes(each_pair, kind):
     payloads = [bytes([number]) * (4 * 1024 * 1024) for number in range(5)]
-    async with trionode.connect(pair[0].address) as one, trionode.connect(pair[1].address) as two:
+    async with (
+        trionode.connect(each_pair[0].address) as one,
+        trionode.connect(each_pair[1].address) as two,
+    ):
         got: list[bytes] = []
         async with two.subscribe(kind) as deliveries, trio.open_nursery() as nursery:
             nursery.start_soon(collect, deliveries, 5, got)

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.real_disk import RealDisks
-from trionode.simulation import node as simulated_node
 from trionode.simulation.settings import Settings
 from trionode.simulation.simulation import Simulation
-
-
-@pytest.fixture
-def disks(monkeypatch):
-    made = RealDisks()
-    monkeypatch.setattr(simulated_node, "Disk", made)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

@@ -17,6 +17,8 @@ from trionode.simulation.generator import Generator
 
 SILENT = next(habit for habit in HABITS if habit.silent)
 
+pytestmark = pytest.mark.usefixtures("each_disk")
+
 
 def test_unsubscribing_races_subscribing():
     """NATS 8233: increments overtook each other, and a peer lost a live subscriber for good."""

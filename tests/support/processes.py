@@ -109,8 +109,9 @@ class NodeProcess:
         line = self._read_line()
         match = READY_LINE.fullmatch(line)
         if match is None:
+            log = self.log()
             self.close()
-            raise AssertionError(f"node {self.name} said {line!r}, and on stderr: {self.log()}")
+            raise AssertionError(f"node {self.name} said {line!r}, and on stderr: {log}")
         self.address = match["address"]
 
     def _read_line(self) -> str:
