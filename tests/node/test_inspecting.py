@@ -6,6 +6,8 @@ import pytest
 import trio
 
 from tests.support.kept_store import KeptStore
+from trionode.config import Config
+from trionode.config.sections import Memory
 from trionode.errors import Refused, Status
 from trionode.ids import format_id, object_id
 from trionode.store import StoreError
@@ -156,3 +158,28 @@ async def test_an_object_that_only_a_peer_wants_says_which_peer_has_no_credit(au
         assert view.waits_for == (
             "node node1 leads to subscriptions for it, and has granted no more credit",
         )
+
+
+async def test_payloads_that_only_the_store_has_are_shown_as_well(autojump_clock):
+    store = KeptStore()
+    config = Config(memory=Memory(payload_limit=1 << 20))
+    async with mesh(1, store=lambda _: store, config=config) as nodes, nodes.connect() as client:
+        text = "x" * 100_000
+        ids = await die(client, *({"n": n, "text": text} for n in range(30)))
+        resident = nodes[0].node.context.engine.brain.context.custody.resident_bytes
+        assert resident < 1.2 * (1 << 20), "most are in the store alone"
+        found = await collect(client.dead_letters("A", preview_bytes=10))
+        assert [each.payload for each in found] == [
+            f'{{"n":{n},"text"'[:10].encode() for n in range(30)
+        ]
+        assert all(each.payload_cut for each in found)
+        whole = await client.object(ids[0], preview_bytes=200_000)
+        assert whole is not None
+        assert whole.payload == f'{{"n":0,"text":"{text}"}}'.encode()
+        assert not whole.payload_cut
+        store.unreadable = StoreError("an I/O error")
+        with pytest.raises(Refused, match="payloads cannot be read now: an I/O error") as refused:
+            await client.object(ids[0], preview_bytes=10)
+        assert refused.value.grpc_status is Status.UNAVAILABLE
+        assert await client.object(ids[0]) is not None
+        store.unreadable = None

@@ -224,13 +224,21 @@ class Engine:
                 del self._reads[0]  # only now: one that fails is asked for again
                 self.handle(events.Fetched(effect, payloads))
 
+    async def read(self, ids: list[int]) -> list[bytes | None]:
+        """Payloads that the store has; None for one that is not there or damaged.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        if self._store.blocks:
+            with trio.CancelScope(shield=True):  # the store must stay open for as long
+                return await trio.to_thread.run_sync(self._store.payloads, ids)
+        return self._store.payloads(ids)
+
     async def _payloads(self, ids: list[int]) -> list[bytes | None]:
         while True:
             try:
-                if not self._store.blocks:
-                    return self._store.payloads(ids)
-                with trio.CancelScope(shield=True):
-                    return await trio.to_thread.run_sync(self._store.payloads, ids)
+                return await self.read(ids)
             except StoreError as error:
                 self._log.error(
                     "payloads cannot be read; tried again", error=str(error)

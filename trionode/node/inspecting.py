@@ -11,6 +11,7 @@ import trio
 
 from trionode.errors import Refused, Status
 from trionode.ids import format_id, parse_id
+from trionode.node.previews import previews_of
 from trionode.node.reasons import Reasons
 from trionode.node.unary import unary_route
 from trionode.node.views import STATES, view_of
@@ -70,14 +71,14 @@ class Inspecting:
             ),
         }
 
-    def look(self, item: HeldObject, preview_bytes: int = 0) -> dict[str, Any]:
+    def look(self, item: HeldObject) -> dict[str, Any]:
         """An object with why it waits, as a plain JSON value."""
         now = trio.current_time()
         rows = [
             attrs.evolve(row, node=self._known.get(row.node).name or row.node)
             for row in history_of(item, self._context.identity.node)
         ]
-        return view_of(item, self._reasons.of(item, now), rows, now, preview_bytes)
+        return view_of(item, self._reasons.of(item, now), rows, now)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -87,12 +88,8 @@ class Inspecting:
         if request.ids:
             ids = _parse_ids(request.ids[:PAGE_MAX])
             held = [custody.objects[id_] for id_ in ids if id_ in custody.objects]
-            views = [
-                self.look(item, preview_bytes)
-                for item in held
-                if request.type in ("", item.table.name)
-            ]
-            return frames.ObjectsReply(orjson.dumps(views))
+            named = [item for item in held if request.type in ("", item.table.name)]
+            return frames.ObjectsReply(await self._shown(named, preview_bytes))
         limit = max(1, min(request.limit, PAGE_MAX))
         if preview_bytes:
             limit = max(1, min(limit, PAGE_BYTES_MAX // preview_bytes))
@@ -103,9 +100,15 @@ class Inspecting:
             request.older_than_ms / 1000,
         )
         found, place = page(custody, selection, _place(request.after), limit, trio.current_time())
-        views = [self.look(item, preview_bytes) for item in found]
         after = "" if place is None else f"{place.passed}:{place.departed}"
-        return frames.ObjectsReply(orjson.dumps(views), after)
+        return frames.ObjectsReply(await self._shown(found, preview_bytes), after)
+
+    async def _shown(self, items: list[HeldObject], preview_bytes: int) -> bytes:
+        """Objects as they are at this moment, as JSON; payloads may have to be read for it."""
+        views = {item.id: self.look(item) for item in items}
+        for id_, preview in (await previews_of(self._context.engine, items, preview_bytes)).items():
+            views[id_] |= preview
+        return orjson.dumps(list(views.values()))
 
     # --- dead letters -----------------------------------------------------------------------------
 

@@ -27,19 +27,18 @@ _SHOWN_ELSEWHERE = frozenset({"due", "deadline", "dead", "failure", "history", "
 
 
 def view_of(
-    item: HeldObject, reasons: list[str], rows: list[HistoryRow], now: float, preview_bytes: int = 0
+    item: HeldObject, reasons: list[str], rows: list[HistoryRow], now: float
 ) -> dict[str, Any]:
-    """An object as it is now; of its payload as much as is asked for.
+    """An object as it is now, without its payload.
 
     Args:
         item: the object.
         reasons: why it waits.
         rows: its history, with the names of nodes.
         now: on the brain's clock.
-        preview_bytes: 0 shows nothing of the payload.
     """
     details = item.details or {}
-    view: dict[str, Any] = {
+    return {
         "id": format_id(item.id),
         "type": item.table.name,
         "state": _WORDS[item.state],
@@ -58,9 +57,6 @@ def view_of(
             name: _plain(value) for name, value in details.items() if name not in _SHOWN_ELSEWHERE
         },
     }
-    if preview_bytes:
-        view |= _preview(item, preview_bytes)
-    return view
 
 
 def _event(row: HistoryRow, now: float) -> dict[str, Any]:
@@ -79,19 +75,6 @@ def _event(row: HistoryRow, now: float) -> dict[str, Any]:
 
 def _remaining(details: dict[str, Any], name: str, now: float) -> float | None:
     return round(details[name] - now, 3) if name in details else None
-
-
-def _preview(item: HeldObject, limit_bytes: int) -> dict[str, Any]:
-    """The payload, cut where it is too long: text of JSON, base64 of all else."""
-    payload = item.payload
-    if not isinstance(payload, bytes):
-        return {}
-    part = payload[:limit_bytes]
-    if item.shape.encoding == "json":
-        text = part.decode(errors="ignore")
-    else:
-        text = base64.b64encode(part).decode()
-    return {"payload": text, "payload_cut": len(part) < len(payload)}
 
 
 def _plain(value: Any) -> Any:
