@@ -50,6 +50,19 @@ def test_the_nodes_example_has_every_key_in_its_order(commented):
     }
 
 
+def test_every_key_that_the_documentation_names_is_one():
+    root = CONF.parent
+    # A file of that name is meant by `store.sqlite`.
+    named = re.compile(rf"`({'|'.join(SECTIONS)})\.(?!sqlite)(\w+)")
+    found = {
+        (section, key)
+        for path in (root / "README.md", *sorted((root / "docs").glob("*.md")))
+        for section, key in named.findall(path.read_text())
+    }
+    assert ("routing", "max_attempts") in found
+    assert [each for each in sorted(found) if each[1] not in fields_of(each[0])] == []
+
+
 def test_the_nodes_example_explains_every_key():
     lines = (CONF / "node.toml").read_text().splitlines()
     for before, line in itertools.pairwise(lines):
