@@ -9,12 +9,12 @@ from tests.support.wires import frame_client
 from trionode.config import Config, Limits
 from trionode.errors import Refused, Status
 from trionode.ids import object_id, to_runs
-from trionode.node.consuming import TYPES_MAX
 from trionode.node.settles import SETTLE_MAX
 from trionode.testing import mesh
 from trionode.wire import frames
 
 KIB = 1024
+TYPES_MAX = Limits().max_stream_types
 
 
 async def ask(consumer, frame) -> frames.Answered:

@@ -146,6 +146,17 @@ class Limits:
     max_type_objects: int = attrs.field(default=0, validator=checks.count(0))
     """Objects of one type that may be held when more are pushed. Beyond, pushes of that type are
     refused at once; transfers and results are not. 0: only memory bounds them."""
+    max_type_bytes: int = attrs.field(default=0, validator=checks.count(0))
+    """The same in bytes of their payloads, also of those on disk. 0: only memory bounds them."""
+    max_stream_subscriptions: int = attrs.field(default=4096, validator=checks.count())
+    """Subscriptions, watching ones among them, that one consumer's stream may have."""
+    max_stream_types: int = attrs.field(default=10_000, validator=checks.count())
+    """Types and patterns that these may name in all: every peer is told of each."""
+    max_stream_credit: int = attrs.field(default=4_000_000, validator=checks.count())
+    """Deliveries that these may have unsettled in all, by the credit that they are given."""
+    max_stream_pushes: int = attrs.field(default=100_000, validator=checks.count())
+    """Objects that one producer's stream may have taken and not acknowledged; more wait, and are
+    refused after `push_timeout_s`."""
     max_connections: int = attrs.field(default=4096, validator=checks.count())
     """Connections of clients and peers together; above, new ones are closed at once."""
     producers_remembered: int = attrs.field(
@@ -165,6 +176,9 @@ class Limits:
         if self.max_object_bytes > room_bytes:
             allowed = f"at most memory_bytes times push_high_water, {room_bytes}"
             raise InvalidValue("max_object_bytes", self.max_object_bytes, allowed)
+        if 0 < self.max_type_bytes < self.max_object_bytes:
+            allowed = f"0, or at least max_object_bytes, {self.max_object_bytes}"
+            raise InvalidValue("max_type_bytes", self.max_type_bytes, allowed)
 
 
 @attrs.frozen

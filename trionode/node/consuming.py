@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trionode.errors import ConnectionLost, Refused, Status
+from trionode.errors import ConnectionLost, Refused
 from trionode.node import convert
+from trionode.node.admitting import Subscribed
 from trionode.node.context import Wire, check_protocol, misplaced
 from trionode.node.settles import Settles
 from trionode.node.watchers import Watchers
 from trionode.routing import effects, events
-from trionode.schema.definition import check_key
 from trionode.wire import frames
 
 if TYPE_CHECKING:
@@ -20,28 +20,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from trionode.net.call import Call
+    from trionode.node.admitting import Admitted
     from trionode.node.context import NodeContext
     from trionode.wire.kinds import Frame
-
-CREDIT_MAX = 1_000_000
-"""A window beyond this is a mistake, and its deliveries would not fit a stream."""
-TYPES_MAX = 10_000
-"""Types that the subscriptions of one stream may name in all: every peer is told of each."""
 
 
 @attrs.define(eq=False)
 class ConsumerStream:
-    """One consumer's stream; `subscriptions` are the types of each.
+    """One consumer's stream.
 
     `producer` is the id under which it emits results; 0: it does not.
     """
 
     wire: Wire
     handle: int
-    producer: int = 0
-    subscriptions: dict[int, tuple[str, ...]] = attrs.field(factory=dict)
-    types: int = 0
-    """How many types the subscriptions name in all."""
+    producer: int
+    subscribed: Subscribed
 
 
 class Consuming:
@@ -83,7 +77,8 @@ class Consuming:
         check_protocol(hello.protocol_min, hello.protocol_max, "this client", hello.version)
         context.check_serving()
         producer = int.from_bytes(hello.producer, "big")
-        stream = ConsumerStream(wire, context.mint_handle(), producer)
+        subscribed = Subscribed(context.config.limits)
+        stream = ConsumerStream(wire, context.mint_handle(), producer, subscribed)
         self._streams[stream.handle] = stream
         label = f"{hello.name} at {call.connection.peer}" if hello.name else call.connection.peer
         context.engine.handle(
@@ -120,48 +115,40 @@ class Consuming:
 
     def _subscribe(self, stream: ConsumerStream, frame: frames.Subscribe) -> None:
         self._settles.check_count(frame.resumed_ids, stream.handle)
-        keys = self._admit(stream, frame)
-        if keys is None:
+        admitted = self._admit(stream, frame)
+        if admitted is None:
             return
-        credit = min(frame.credit, CREDIT_MAX)
         credit_bytes = min(frame.credit_bytes, self._bytes_max)
-        event = convert.subscribed(frame, stream.handle, keys, credit, credit_bytes)
+        event = convert.subscribed(
+            frame, stream.handle, admitted.keys, admitted.credit, credit_bytes
+        )
         # The answer before the deliveries: a client knows then that the subscription stands.
         if event.resumed is None:
             stream.wire.send(frames.Answered(frame.number))
         self._context.engine.handle(event)
 
     def _watch(self, stream: ConsumerStream, frame: frames.Watch) -> None:
-        keys = self._admit(stream, frame)
-        if keys is None:
+        admitted = self._admit(stream, frame)
+        if admitted is None:
             return
         key = stream.handle, frame.subscription
-        watcher = self._watchers.find(key) or self._watchers.begin(key, keys)
-        watcher.credit = min(frame.credit, CREDIT_MAX)
+        watcher = self._watchers.find(key) or self._watchers.begin(key, admitted.keys)
+        watcher.credit = admitted.credit
         watcher.credit_bytes = min(frame.credit_bytes, self._bytes_max)
         stream.wire.send(frames.Answered(frame.number))
-        self._context.engine.handle(events.WatchBegan(*key, keys))
+        self._context.engine.handle(events.WatchBegan(*key, admitted.keys))
 
-    def _admit(
-        self, stream: ConsumerStream, frame: frames.Subscribe | frames.Watch
-    ) -> tuple[str, ...] | None:
-        """The keys of a subscription that may begin or have its window set; None: it is refused."""
-        known = stream.subscriptions.get(frame.subscription)
-        watches = self._watchers.find((stream.handle, frame.subscription)) is not None
+    @staticmethod
+    def _admit(stream: ConsumerStream, frame: frames.Subscribe | frames.Watch) -> Admitted | None:
+        """A subscription that may begin or have its window set; None: it is refused."""
         try:
-            keys = _keys_of(frame, known, TYPES_MAX - stream.types)
-            if known is not None:
-                _check_mode(frame, watches=watches)
+            return stream.subscribed.admit(frame, watches=isinstance(frame, frames.Watch))
         except Refused as refusal:
             stream.wire.send(_refusal(frame.number, refusal))
             return None
-        if known is None:
-            stream.subscriptions[frame.subscription] = keys
-            stream.types += len(keys)
-        return keys
 
     def _unsubscribe(self, stream: ConsumerStream, frame: frames.Unsubscribe) -> None:
-        stream.types -= len(stream.subscriptions.pop(frame.subscription, ()))
+        stream.subscribed.end(frame.subscription)
         key = stream.handle, frame.subscription
         if self._watchers.find(key) is not None:
             self._watchers.end(key)
@@ -203,37 +190,6 @@ class Consuming:
         except ConnectionLost:
             # Its handler is about to find out, and returns the leases.
             return
-
-
-def _keys_of(
-    frame: frames.Subscribe | frames.Watch, known: tuple[str, ...] | None, free: int
-) -> tuple[str, ...]:
-    """The types and patterns that a subscription names, each once; `known`: what it named before.
-
-    Raises:
-        Refused: there are none, a name is none, too many, or others than before.
-    """
-    keys = tuple(dict.fromkeys(check_key(name) for name in frame.types))
-    if not keys:
-        raise Refused(Status.INVALID_ARGUMENT, "a subscription names at least one type")
-    if known is not None and set(keys) != set(known):
-        text = f"subscription {frame.subscription} is one of other types; its window was not set"
-        raise Refused(Status.INVALID_ARGUMENT, text, "open another, or end this one first")
-    if known is None and len(keys) > free:
-        text = f"the subscriptions of one stream name at most {TYPES_MAX} types in all"
-        raise Refused(Status.RESOURCE_EXHAUSTED, text)
-    return keys
-
-
-def _check_mode(frame: frames.Subscribe | frames.Watch, *, watches: bool) -> None:
-    """Let a subscription stay what it is.
-
-    Raises:
-        Refused: it would begin, or cease, to watch.
-    """
-    if watches != isinstance(frame, frames.Watch):
-        text = f"subscription {frame.subscription} is one of the other mode"
-        raise Refused(Status.INVALID_ARGUMENT, text, "open another, or end this one first")
 
 
 def _refusal(number: int, refusal: Refused) -> frames.Answered:

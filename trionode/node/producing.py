@@ -40,14 +40,25 @@ class ProducerStream:
         self.producer = producer
         self.unanswered = 0
         """Objects that were taken and are not acknowledged yet."""
+        self._fewer: trio.Event | None = None
         self.reading = trio.CancelScope()
         """Cancelled when nothing more is to be read; what waits for room is left unanswered."""
 
     def acknowledge(self, sequences: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
         """Tell the producer that these are in custody, some under the ids of others."""
         self.unanswered -= sum([count for _, count in sequences])
+        if self._fewer is not None:
+            self._fewer.set()
+            self._fewer = None
         named = [(sequence, id_.to_bytes(OBJECT_ID_BYTES, "big")) for sequence, id_ in others]
         self._tell(frames.Pushed(sequences, named))
+
+    async def until_unanswered(self, count: int) -> None:
+        """Wait until no more than so many are not acknowledged."""
+        while self.unanswered > count:
+            if self._fewer is None:
+                self._fewer = trio.Event()
+            await self._fewer.wait()
 
     def refuse(self, first: int, count: int, refusal: Refused) -> None:
         """Tell the producer that these are not taken."""
@@ -114,7 +125,7 @@ class Producing:
             stream.wire.send(frames.Draining(self._context.fallback_addresses()))
             timeout_s = self._context.config.node.drain_timeout_s
         with trio.move_on_after(timeout_s):
-            await self._context.engine.until(lambda: not stream.unanswered)
+            await stream.until_unanswered(0)
 
     async def push(self, stream: ProducerStream, frame: frames.Push) -> None:
         """Take a push, or refuse it, wholly or in part; the outcome is told to the stream.
@@ -174,23 +185,18 @@ class Producing:
 
     async def _wait_for_room(self, stream: ProducerStream, frame: frames.Push) -> Refused | None:
         """Hold a push back while the node is full or its store fails; returns why it must fail."""
-        engine = self._context.engine
-        if engine.store_failure:
-            return Refused(
-                Status.UNAVAILABLE,
-                f"the store of node {self._context.name} fails: {engine.store_failure}",
-                "try another node, or again later",
-            )
+        refusal = self._store_failed()
+        if refusal is not None:
+            return refusal
         if not self._missing(stream, frame):
             return None
-        limit = self._context.config.limits.max_type_objects
-        if limit and self._held(frame.type) + len(frame.payloads) > limit:
-            return Refused(
-                Status.RESOURCE_EXHAUSTED,
-                f"node {self._context.name} takes at most {limit} objects of one type",
-                f"add consumers of {frame.type}, or raise limits.max_type_objects",
-            )
-        size_bytes = sum(map(len, frame.payloads)) + OBJECT_OVERHEAD_BYTES * len(frame.payloads)
+        payload_bytes = sum(map(len, frame.payloads))
+        refusal = self._type_full(frame, payload_bytes)
+        if refusal is None:
+            refusal = await self._wait_for_answers(stream, len(frame.payloads))
+        if refusal is not None:
+            return refusal
+        size_bytes = payload_bytes + OBJECT_OVERHEAD_BYTES * len(frame.payloads)
         size_bytes += sum(map(weight_of, frame.details.values()))
         if await self._room.wait_for(size_bytes):
             return None
@@ -201,10 +207,52 @@ class Producing:
             "add consumers of what it holds, or raise limits.memory_bytes",
         )
 
-    def _held(self, type_name: str) -> int:
-        """How many objects of a type are here."""
-        table = self._context.engine.brain.context.custody.tables.get(type_name)
-        return 0 if table is None else table.held
+    def _store_failed(self) -> Refused | None:
+        """Why nothing can be taken, if the store fails."""
+        failure = self._context.engine.store_failure
+        if not failure:
+            return None
+        return Refused(
+            Status.UNAVAILABLE,
+            f"the store of node {self._context.name} fails: {failure}",
+            "try another node, or again later",
+        )
+
+    async def _wait_for_answers(self, stream: ProducerStream, count: int) -> Refused | None:
+        """Hold a push back while too much of its stream is unanswered; why it must fail."""
+        limits = self._context.config.limits
+        limit = limits.max_stream_pushes
+        if not stream.unanswered or stream.unanswered + count <= limit:
+            return None
+        with trio.move_on_after(limits.push_timeout_s):
+            await stream.until_unanswered(max(0, limit - count))
+            return self._store_failed()
+        return self._store_failed() or Refused(
+            Status.RESOURCE_EXHAUSTED,
+            f"node {self._context.name} has {stream.unanswered} objects of one stream unanswered"
+            f" for {limits.push_timeout_s:g} s; it takes at most {limit}",
+            "push more slowly, or raise limits.max_stream_pushes",
+        )
+
+    def _type_full(self, frame: frames.Push, payload_bytes: int) -> Refused | None:
+        """Why a push is more than may be held of its type, if it is."""
+        limits = self._context.config.limits
+        objects, size_bytes = limits.max_type_objects, limits.max_type_bytes
+        if not objects and not size_bytes:
+            return None
+        table = self._context.engine.brain.context.custody.tables.get(frame.type)
+        held, held_bytes = (0, 0) if table is None else (table.held, table.held_bytes)
+        if objects and held + len(frame.payloads) > objects:
+            limit, key = f"{objects} objects", "max_type_objects"
+        elif size_bytes and held_bytes + payload_bytes > size_bytes:
+            limit, key = f"{size_bytes} bytes", "max_type_bytes"
+        else:
+            return None
+        return Refused(
+            Status.RESOURCE_EXHAUSTED,
+            f"node {self._context.name} takes at most {limit} of one type",
+            f"add consumers of {frame.type}, or raise limits.{key}",
+        )
 
     def _missing(self, stream: ProducerStream, frame: frames.Push) -> list[tuple[int, int]]:
         """What of a push was not accepted before, as runs of sequences."""
