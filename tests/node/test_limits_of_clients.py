@@ -120,12 +120,6 @@ async def held_store_push(limits: Limits, then):
                 store.release()
 
 
-async def until(predicate) -> None:
-    with trio.fail_after(10):
-        while not predicate():
-            await trio.sleep(0.005)
-
-
 def held(node) -> int:
     return len(node.node.context.engine.brain.context.custody.objects)
 
@@ -134,7 +128,8 @@ async def test_a_stream_with_too_much_unacknowledged_waits_for_the_store():
     async def then(node, store, producer, client):
         other = await client.producer(2)
         other.say(frames.Push("B", 1, [b"x"], encoding="raw"))
-        await until(lambda: held(node) == 3)
+        with trio.fail_after(10):
+            await node.node.context.engine.until(lambda: held(node) == 3)
         assert node.status()["types"]["A"]["accepted"] == 2
         store.release()
         assert (await producer.hear(frames.Pushed)).sequences == [(1, 2)]
