@@ -107,17 +107,19 @@ def test_bytes_of_a_type_fit_the_largest_object():
 async def held_store_push(limits: Limits, then):
     """A node whose store does not write yet has taken two objects of a stream, a third is said."""
     store = KeptStore()
-    async with mesh(1, config=Config(limits=limits), store=lambda _: store) as nodes:
-        async with frame_client(nodes[0]) as client:
-            producer = await client.producer()
-            await nodes[0].node.context.engine.committed()
-            store.hold()
-            try:
-                producer.say(frames.Push("A", 1, [b"a", b"b"], encoding="raw"))
-                producer.say(frames.Push("A", 3, [b"c"], encoding="raw"))
-                await then(nodes[0], store, producer, client)
-            finally:
-                store.release()
+    async with (
+        mesh(1, config=Config(limits=limits), store=lambda _: store) as nodes,
+        frame_client(nodes[0]) as client,
+    ):
+        producer = await client.producer()
+        await nodes[0].node.context.engine.committed()
+        store.hold()
+        try:
+            producer.say(frames.Push("A", 1, [b"a", b"b"], encoding="raw"))
+            producer.say(frames.Push("A", 3, [b"c"], encoding="raw"))
+            await then(nodes[0], store, producer, client)
+        finally:
+            store.release()
 
 
 def held(node) -> int:
