@@ -211,7 +211,7 @@ class Http2:
     connection_window_bytes: int = attrs.field(
         default=_CONNECTION.connection_window_bytes, validator=checks.count(65_535, 2**31 - 1)
     )
-    """The same for all calls of a connection together."""
+    """What it may send on all calls of a connection together before it has come in."""
     max_frame_bytes: int = attrs.field(
         default=_CONNECTION.max_frame_bytes, validator=checks.count(16 * KIB, 2**24 - 1)
     )

@@ -309,6 +309,7 @@ class Call:
         self._arrival.set()
         if not self._eager:
             self._owed_bytes += flow_bytes
+            self._table.keep_open()
             return
         self._table.read(self.stream_id, flow_bytes)
         if self._inbox_bytes > self._limits.max_unread_bytes:

@@ -252,6 +252,10 @@ class CallTable:
         self._scheduler.wake(queue)
         self._connection.wake()
 
+    def keep_open(self) -> None:
+        """See that calls which are not read leave the others a window."""
+        self._session.keep_open()
+
     def read(self, stream_id: int, flow_bytes: int) -> None:
         """So many received bytes were taken up, or will never be."""
         if flow_bytes:

@@ -33,8 +33,8 @@ class ConnectionOptions:
     connection_window_bytes: int = attrs.field(
         default=16 * MIB, validator=[validators.ge(65_535), validators.lt(2**31)]
     )
-    """The same for all calls together; several stream windows, so that one call that is not read
-    does not starve the others."""
+    """What it may send on all calls together before it has come in. Calls that are not read take
+    no part of it for long: what lies unread is bounded by the window of each."""
     max_frame_bytes: int = attrs.field(
         default=64 * KIB, validator=[validators.ge(16 * KIB), validators.lt(2**24)]
     )

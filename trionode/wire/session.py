@@ -311,6 +311,17 @@ class Session:
         if flow_bytes and not self.broken:
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
 
+    def keep_open(self) -> None:
+        """Widen the connection's window again where calls that are not read have taken most of it.
+
+        What they may leave unread is bounded by their own windows; the connection's is for those
+        that are read. When these bytes are read at last, h2 gives back no more than the whole.
+        """
+        window_bytes = self._h2.inbound_flow_control_window
+        whole_bytes = self._limits.connection_window_bytes
+        if window_bytes <= whole_bytes // 4 and not self.broken:
+            self._h2.increment_flow_control_window(whole_bytes - window_bytes)
+
     def reset(self, stream_id: int, code: int) -> None:
         """End a stream at once."""
         if self.is_open(stream_id):
