@@ -113,3 +113,20 @@ def test_a_push_of_what_is_on_offer_is_merged_and_leaves_with_it(mesh) -> None:
     assert mesh["a"].states() == ["TRANSFERRING"]
     finish(mesh)
     assert settled(mesh) == 1
+
+
+def test_the_deadline_of_the_copy_that_took_the_place_counts_and_the_older_one_no_longer() -> None:
+    mesh = Mesh("a", "b", transfer_after_s=0.0)
+    mesh.link("a", "b")
+    mesh["b"].auto_commit = False
+    mesh["b"].consumer("T", credit=1)
+    (mesh.x,) = mesh["a"].push("T", deadline=mesh["a"].now + 5.0)
+    mesh.run()
+    assert mesh["a"].states() == ["TRANSFERRING"]
+    copy_comes(mesh, 7, details={0: {"deadline": mesh["a"].now + 9.0}})
+    mesh["a"].clock_s += 6.0
+    mesh["a"].tick()
+    assert mesh["a"].held() == {mesh.x}
+    mesh["a"].clock_s += 4.0
+    mesh["a"].tick()
+    assert mesh["a"].held() == set()

@@ -304,7 +304,12 @@ class Brain:
 
         One that is on offer leaves when the offer ends; a dead letter waits for a person.
         """
-        over = [item for item in dict.fromkeys(items) if item.state in _MAY_EXPIRE]
+        # An object whose place a copy took may have got another deadline since the timer was set.
+        over = [
+            item
+            for item in dict.fromkeys(items)
+            if item.state in _MAY_EXPIRE and item.detail("deadline", float("inf")) <= now
+        ]
         if over:
             self._leases.expire(over, now)
 
