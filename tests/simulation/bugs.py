@@ -12,7 +12,9 @@ from tests.simulation import (
     bugs_of_credit,
     bugs_of_custody,
     bugs_of_order,
+    bugs_of_people,
     bugs_of_steps,
+    bugs_of_terms,
     bugs_of_time,
 )
 from tests.simulation.patching import at_once, without
@@ -79,5 +81,13 @@ BUGS: dict[str, Callable[[], Any]] = {
     "a key goes on while its head is away": bugs_of_order.key_goes_on_while_its_head_is_away,
     "ends of keys not reported": bugs_of_order.ends_of_keys_not_reported,
     "low priorities starve": bugs_of_order.low_priorities_starve,
+    "attempts that a subscription allows ignored": bugs_of_terms.attempts_ignored,
+    "back-off of a subscription ignored": bugs_of_terms.backoff_ignored,
+    "leases end with a broken stream in spite of a grace": bugs_of_terms.grace_ignored,
+    "leases of who stays away kept for ever": bugs_of_terms.away_for_ever,
+    "who comes back is not told what is gone": bugs_of_terms.gone_leases_not_told,
+    "retried dead letters keep their attempts": bugs_of_people.retried_keep_attempts,
+    "copies of what comes from peers not made": bugs_of_people.received_not_copied,
+    "anything may be discarded": bugs_of_people.anything_discarded,
 }
 """What it is called in the table -> how it is put in."""

@@ -31,7 +31,7 @@ class SideBySide(Consumer):
         if any(fates[lease.id].contents[-1] == self.poison for lease in batch):
             self.die(0.0)
         else:
-            self._world.scheduler.after(0.01, self._finish, stream, batch)
+            self._world.scheduler.after(0.01, self._finish, self._life, batch)
 
 
 @pytest.mark.parametrize("consumers", [1, 3])

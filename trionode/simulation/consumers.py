@@ -8,7 +8,7 @@ import attrs
 
 from trionode.routing import effects, events
 from trionode.routing.model import Shape
-from trionode.routing.subscriptions import Wishes
+from trionode.routing.subscriptions import NO_WISHES, Wishes
 from trionode.simulation.families import children_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LATENCY_S = 0.0003
 AGAIN_S = 0.5
+AWAY_MAX_S = 5.0
+"""Beyond any `reconnect_grace_s` and the time in which a node notices that a stream is broken."""
 ALL_TYPES = "t.*"
 """The pattern of all types that are pushed."""
 SHAPE = Shape("json", "")
@@ -41,8 +43,9 @@ class Leased(NamedTuple):
 class Habit:
     """How a consumer behaves: seconds per delivery frame, and of 1,000 settles how many are what.
 
-    The rest is acknowledged. `silent`: it never settles. `limit_s`: what it asks for as
-    `max_processing_time`; 0: nothing.
+    The rest is acknowledged. `silent`: it never settles. `wishes`: what it asks for with its
+    subscription; with a `reconnect_grace_s` it mostly loses its connection only where others die,
+    and comes back, in time or not.
     """
 
     work_s: float
@@ -52,7 +55,7 @@ class Habit:
     replaces: int = 0
     emits: int = 0
     silent: bool = False
-    limit_s: float = 0.0
+    wishes: Wishes = NO_WISHES
 
 
 GOOD = Habit(0.01)
@@ -61,11 +64,15 @@ HABITS = (
     Habit(0.02),
     Habit(0.3),
     Habit(0.03, nacks=300),
-    Habit(0.03, nacks=30, rejects=3, returns=30, replaces=30),
+    Habit(0.03, nacks=30, rejects=3, returns=100, replaces=100),
     Habit(0.02, nacks=30, emits=300),
+    Habit(0.02, nacks=200, wishes=Wishes(max_attempts=2, retry_base_s=0.5, retry_cap_s=0.5)),
     Habit(0.5, silent=True),
-    Habit(0.5, silent=True, limit_s=2.0),
-    Habit(0.3, limit_s=0.35),
+    Habit(0.5, silent=True, wishes=Wishes(max_processing_s=2.0)),
+    Habit(0.3, wishes=Wishes(max_processing_s=0.35, max_attempts=3)),
+    Habit(0.1, nacks=30, wishes=Wishes(reconnect_grace_s=2.0)),
+    Habit(1.0, wishes=Wishes(reconnect_grace_s=2.0)),
+    Habit(2.0, nacks=100, wishes=Wishes(reconnect_grace_s=3.0, max_attempts=4)),
 )
 
 FUSSY = Habit(0.02, rejects=200)
@@ -101,6 +108,19 @@ class Consumer:
         self._next_result = 1
         self._families: dict[int, dict[tuple[int, int], list[int]]] = {}
         """Settles without an answer: number -> lease -> its results."""
+        self._life = 0
+        self._secret = b""
+        self._held: dict[tuple[int, int], Leased] = {}
+        """With a secret: what has come and is not settled yet."""
+        self._unanswered: dict[int, list[Leased]] = {}
+        """The same of acks: number -> leases. They are said again after a broken connection."""
+        self._resumes = 0
+        """The number under which it asked what is still its own; -1: it is to ask."""
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it has leases that it would come back for."""
+        return bool(self._held)
 
     # --- the stream ----------------------------------------------------------------------------
 
@@ -115,12 +135,30 @@ class Consumer:
             return
         self.stream = self._world.network.handle()
         self.node.streams[self.stream] = self
-        self._say(events.ConsumerCame(self.stream))
-        self._subscribe()
+        if self.habit.wishes.reconnect_grace_s and not self._secret:
+            self._secret = b"%d" % self._generator.bits()
+        self._say(events.ConsumerCame(self.stream, secret=self._secret))
+        if self._resumes:
+            self._resume()
+        else:
+            self._subscribe()
 
     def _subscribe(self) -> None:
         self.subscription += 1
         self._delivered = 0
+        self._held.clear()
+        self._unanswered.clear()
+        self._say_window()
+
+    def _resume(self) -> None:
+        """Go on where the broken stream ended."""
+        unanswered = [lease for leases in self._unanswered.values() for lease in leases]
+        held = [*self._held, *[(lease.id, lease.attempt) for lease in unanswered]]
+        self._number += 1
+        self._resumes = self._number
+        self._say_window(events.Resumed(self._number, held, self._delivered))
+
+    def _say_window(self, resumed: events.Resumed | None = None) -> None:
         self._say(
             events.Subscribed(
                 self.stream,
@@ -128,12 +166,10 @@ class Consumer:
                 self.keys,
                 self.credit,
                 self.credit_bytes,
-                self._wishes(),
+                self.habit.wishes,
+                resumed,
             )
         )
-
-    def _wishes(self) -> Wishes:
-        return Wishes(max_processing_s=self.habit.limit_s)
 
     def _say(self, event: object) -> None:
         self._world.scheduler.after(LATENCY_S, self._arrive, self.node, event)
@@ -156,38 +192,49 @@ class Consumer:
         """Another window for the same subscription."""
         self.credit = credit
         if self.stream:
-            self._say(
-                events.Subscribed(
-                    self.stream,
-                    self.subscription,
-                    self.keys,
-                    credit,
-                    self.credit_bytes,
-                    self._wishes(),
-                )
-            )
+            self._say_window()
 
     def close(self) -> None:
         """Leave in order and for good."""
         self.closed = True
+        self._resumes = 0
         self._leave(0.0, died=False)
 
     def die(self, notice_s: float) -> None:
-        """Die; the node notices in time, and the process is started again."""
-        if self.stream:
-            self._leave(notice_s, died=True)
-            self._world.scheduler.after(AGAIN_S * 2 * self._generator.unit(), self.connect)
+        """Die; the node notices in time, and the process is started again.
+
+        Or lose the connection only, and come back to what was leased.
+        """
+        if not self.stream:
+            return
+        wait_s = AGAIN_S * 2 * self._generator.unit()
+        if self._secret and self._generator.chance(0.8):
+            wait_s = self._generator.between(
+                0.0, self._generator.pick((1.0, AWAY_MAX_S, AWAY_MAX_S))
+            )
+            self._resumes = -1
+        self._leave(notice_s, died=True)
+        self._world.scheduler.after(wait_s, self.connect)
 
     def _leave(self, notice_s: float, *, died: bool) -> None:
         if self.stream:
             gone = events.ConsumerGone(self.stream, died)
             self._world.scheduler.after(LATENCY_S + notice_s, self._arrive, self.node, gone)
-            self.stream = 0
+            self._lose_stream()
+
+    def _lose_stream(self) -> None:
+        self.stream = 0
+        if not self._resumes:
+            self._life += 1
+            self._secret = b""
+            self._held.clear()
+            self._unanswered.clear()
 
     def node_died(self) -> None:
         """The connection is gone with the node."""
         if self.stream and self.stream not in self.node.streams:
-            self.stream = 0
+            self._resumes = -1 if self._secret else 0
+            self._lose_stream()
             self._world.scheduler.after(AGAIN_S, self.connect)
 
     def node_drains(self) -> None:
@@ -197,6 +244,7 @@ class Consumer:
 
     def _move_on(self, stream: int) -> None:
         if stream and stream == self.stream:
+            self._resumes = 0
             self._leave(0.0, died=False)
             self.node = self._world.any_node(self._generator) or self.node
             self.connect()
@@ -219,21 +267,39 @@ class Consumer:
                 families.pop((id_, attempt), None)
             for children in families.values():
                 self._world.invariants.ledger.acknowledged(children)
+            if effect.stream == self.stream:
+                self._unanswered.pop(effect.number, None)
+                if effect.number == self._resumes:
+                    self._resumed([(id_, attempt) for id_, attempt, _ in effect.refused])
+
+    def _resumed(self, refused: list[tuple[int, int]]) -> None:
+        """The node has said what is not its own any more; it says again what it acknowledged."""
+        self._resumes = 0
+        for each in refused:
+            self._held.pop(each, None)
+        unanswered, self._unanswered = self._unanswered, {}
+        for leases in unanswered.values():
+            self._settle("ack", [each for each in leases if each[:2] not in refused])
 
     def _received(self, stream: int, subscription: int, batch: list[Leased]) -> None:
         if stream != self.stream or subscription != self.subscription:
             return
         self._delivered += len(batch)
+        if self._secret:
+            self._held.update({lease[:2]: lease for lease in batch})
         if self._world.consumers_die:
             started = self._delivered - self._generator.below(len(batch) + 1)
             self._say(events.Started(stream, subscription, started))
         if self.habit.silent:
             return
         work_s = self.habit.work_s * self._generator.between(0.5, 1.5)
-        self._world.scheduler.after(work_s, self._finish, stream, batch)
+        self._world.scheduler.after(work_s, self._finish, self._life, batch)
 
-    def _finish(self, stream: int, batch: list[Leased]) -> None:
-        if stream != self.stream:
+    def _finish(self, life: int, batch: list[Leased]) -> None:
+        if life != self._life:
+            return
+        if self._resumes:
+            self._world.scheduler.after(AGAIN_S, self._finish, life, batch)
             return
         if self.habit == GOOD:
             self._settle("ack", batch)
@@ -263,7 +329,14 @@ class Consumer:
         return "ack"
 
     def _settle(self, action: str, leases: list[Leased]) -> None:
+        if not leases:
+            return
         self._number += 1
+        if self._secret:
+            for lease in leases:
+                self._held.pop(lease[:2], None)
+            if action == "ack":
+                self._unanswered[self._number] = leases
         ids = [lease.id for lease in leases]
         attempts = [lease.attempt for lease in leases]
         delay_s = None

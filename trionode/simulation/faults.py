@@ -169,6 +169,9 @@ class Faults:
         if world.consumers:
             consumer = generator.pick(world.consumers)
             if generator.chance(0.6):
+                returning = [each for each in world.consumers if each.may_return]
+                if returning and generator.chance(0.5):
+                    consumer = generator.pick(returning)
                 consumer.die(generator.pick((0.0, 0.0, 3.0)))
             else:
                 consumer.habit = generator.pick(HABITS)

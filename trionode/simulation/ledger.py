@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from trionode.routing import effects, events
 from trionode.routing.context import EXPIRED
 from trionode.routing.leases import DEADLINE_PASSED
+from trionode.simulation import streams
 from trionode.simulation.copies import check_arrival, check_recovered
 from trionode.simulation.families import Families, KeyBook
 from trionode.simulation.fates import Fate, InvariantBroken
-from trionode.simulation.leases import LeaseBook
+from trionode.simulation.leases import Lease, LeaseBook
 from trionode.simulation.times import Times
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Ledger:
         self._families = Families()
         self._keys = KeyBook(options.key_window_s)
         self._max_attempts = options.max_attempts
+        self._doomed: list[int] = []
+        """What has failed for the last time at this turn."""
         self._seen: dict[type, Callable[[Host, object, Any], None]] = {
             effects.Keep: self._kept,
             effects.Forget: self._forgot,
@@ -197,19 +200,18 @@ class Ledger:
         kind = type(event)
         if kind is events.Settled:
             self._settling(host, event, out)  # type: ignore[arg-type]  # checked in the line before
-        elif kind is events.ConsumerGone or kind is events.Unsubscribed:
-            self._leases_end(host, event)
-        elif kind is events.Subscribed:
-            self._subscribed(host, event)
-        elif kind is events.Started:
-            self.leases[host.index].started(event.stream, event.subscription, event.count)  # type: ignore[attr-defined]  # as above
         elif kind is events.Retried:
             self._retried(event, out)  # type: ignore[arg-type]  # as above
+        else:
+            for lease in streams.took(self.leases[host.index], event, out, now, self.count):
+                self._failed(lease)
         seen = self._seen
         for effect in out:
             handler = seen.get(type(effect))
             if handler is not None:
                 handler(host, event, effect)
+        if self._doomed:
+            self._check_dead()
 
     def _kept(self, host: Host, event: object, effect: effects.Keep) -> None:
         index, held = host.index, self.held[host.index]
@@ -352,27 +354,29 @@ class Ledger:
             raise InvariantBroken("I1", text, id_)
 
     def _lost_leases(self, host: Host, _event: object, effect: effects.LoseLeases) -> None:
+        book = self.leases[host.index]
         for id_, attempt in effect.leases:
-            if not self.leases[host.index].end(id_, effect.stream, attempt):
+            # At one tick it may end for two reasons: its consumer did not come back either.
+            lease = book.end(id_, effect.stream, attempt) or book.ended.get(id_)
+            if lease is None:
                 raise InvariantBroken("I6", "a lease that was not valid is taken back", id_)
             if effect.reason != DEADLINE_PASSED:
                 self.count("overdue")
-                self._failed(self.fates[id_])
+                self._failed(lease)
 
-    def _subscribed(self, host: Host, event: Any) -> None:
-        self.leases[host.index].subscribed(
-            event.stream, event.subscription, event.credit, event.credit_bytes
-        )
+    def _failed(self, lease: Lease) -> None:
+        """G5: an attempt is used up; the last one of those that its consumer allows is the end."""
+        if lease.attempt >= (lease.window.wishes.max_attempts or self._max_attempts):
+            self._doomed.append(lease.id)
+        else:
+            self.fates[lease.id].attempt = lease.attempt + 1
 
-    def _leases_end(self, host: Host, event: Any) -> None:
-        subscription = getattr(event, "subscription", None)
-        died = getattr(event, "died", False)
-        for id_, counted in self.leases[host.index].end_stream(event.stream, subscription):
-            if died and counted:
-                self._failed(self.fates[id_])
-
-    def _failed(self, fate: Fate) -> None:
-        fate.attempt = min(fate.attempt + 1, self._max_attempts)
+    def _check_dead(self) -> None:
+        for id_ in self._doomed:
+            if not self.fates[id_].dead:
+                raise InvariantBroken("G5", "failed for the last time, and is no dead letter", id_)
+            self.count("failed for the last time")
+        self._doomed.clear()
 
     def _settling(self, host: Host, event: events.Settled, out: list[Effect]) -> None:
         """I6: exactly the settles under a valid lease change something."""
@@ -382,19 +386,19 @@ class Ledger:
         attempts = event.attempts or [1] * len(event.ids)
         done = set()
         for index, (id_, attempt) in enumerate(zip(event.ids, attempts, strict=True)):
-            valid = book.end(id_, event.stream, attempt)
-            if valid == ((id_, attempt) in refused):
-                word = "refused" if valid else "accepted"
+            lease = book.end(id_, event.stream, attempt)
+            if (lease is None) != ((id_, attempt) in refused):
+                word = "accepted" if lease is None else "refused"
                 raise InvariantBroken("I6", f"a settle was {word} wrongly", id_)
-            if not valid:
+            if lease is None:
                 self.count("settles refused")
                 continue
             done.add(index)
             fate = self.fates[id_]
             self.count(f"settles by {event.action}")
             if event.action == "nack":
-                self._failed(fate)
-                self.times.nacked(fate, event.delay_s)
+                self._failed(lease)
+                self.times.nacked(fate, event.delay_s, lease.window.wishes)
             elif event.action == "replace":
                 fate.attempt = 1
                 fate.contents.append(event.payloads[index])

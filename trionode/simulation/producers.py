@@ -82,7 +82,8 @@ class Producer:
             return {"due": now + self._generator.between(0.1, 5.0)}
         if draw == 1:
             kept = {"keep_expired": True} if self._generator.chance(0.5) else {}
-            return {"deadline": now + self._generator.between(0.5, 30.0), **kept}
+            until = now + self._generator.between(0.1, self._generator.pick((1.0, 30.0)))
+            return {"deadline": until, **kept}
         if draw == 2:
             return {"key": f"{self.id & 0xFFFF} {self._generator.below(KEYS)}"}
         return {}

@@ -66,9 +66,15 @@ def report_of(simulation: Simulation, took_s: float, cpu_s: float) -> Report:
     }
 
 
+_MOVES = (
+    *("settles", "pushed", "pushes", "steps", "copies", "overdue", "retried", "discarded"),
+    *("subscriptions", "leases", "consumers", "failed"),
+)
+
+
 def _moves(counts: Mapping[str, int]) -> dict[str, int]:
     """How often clients did what, by the ledger."""
-    return {name: count for name, count in counts.items() if name.startswith(("settles", "pushed"))}
+    return {name: count for name, count in counts.items() if name.startswith(_MOVES)}
 
 
 def text_of(report: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Settings:
     every: bool = False
     keep_trace: int = 0
     options: RoutingOptions = attrs.field(
-        factory=lambda: RoutingOptions(in_doubt_timeout_s=15.0, payload_limit_bytes=200)
+        factory=lambda: RoutingOptions(in_doubt_timeout_s=8.0, payload_limit_bytes=200)
     )
 
     @property

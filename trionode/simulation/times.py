@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from trionode.routing import RoutingOptions
     from trionode.routing.model import HeldObject
+    from trionode.routing.subscriptions import Wishes
     from trionode.simulation.fates import Fate
     from trionode.simulation.host import Host
 
@@ -60,12 +61,14 @@ class Times:
         """It has come there."""
         fate.late_s += self.time - fate.sent
 
-    def nacked(self, fate: Fate, delay_s: float | None) -> None:
+    def nacked(self, fate: Fate, delay_s: float | None, wishes: Wishes) -> None:
         """A consumer failed with an object; `fate.attempt` is the one that comes next."""
         if delay_s is None:
-            doublings = max(0, fate.attempt - 2)
-            backoff_s = self._options.retry_base_s * float(2**doublings)
-            delay_s = JITTER * min(backoff_s, self._options.retry_cap_s)
+            options = self._options
+            base_s = options.retry_base_s if wishes.retry_base_s is None else wishes.retry_base_s
+            cap_s = options.retry_cap_s if wishes.retry_cap_s is None else wishes.retry_cap_s
+            backoff_s = base_s * float(2 ** max(0, fate.attempt - 2))
+            delay_s = JITTER * min(backoff_s, max(base_s, cap_s))
         fate.due = self.time + delay_s
         fate.timed = True
 

@@ -18,11 +18,20 @@ HASH_BYTES = 16
 LINES_AT_ONCE = 256
 """Lines gathered before they are hashed: one call for many costs less."""
 
+
+def _brief(ids: list[int]) -> object:
+    """How many, and between which: these are many, and follow from what was before."""
+    return (len(ids), ids[0], ids[-1]) if ids else 0
+
+
 _DETAILS: dict[type, Callable[[Any], object]] = {
     events.Pushed: lambda e: (e.type, e.first, len(e.payloads), e.acknowledged, e.producer),
-    events.ConsumerCame: lambda e: e.stream,
+    events.ConsumerCame: lambda e: (e.stream, e.secret),
     events.ConsumerGone: lambda e: (e.stream, e.died),
-    events.Subscribed: lambda e: (e.stream, e.subscription, e.keys, e.credit),
+    events.Subscribed: lambda e: (
+        *(e.stream, e.subscription, e.keys, e.credit),
+        e.resumed and e.resumed.held,
+    ),
     events.WatchBegan: lambda e: (e.stream, e.keys),
     events.Unsubscribed: lambda e: (e.stream, e.subscription),
     events.Started: lambda e: (e.stream, e.count),
@@ -43,8 +52,8 @@ _DETAILS: dict[type, Callable[[Any], object]] = {
     events.OffersAsked: lambda e: (e.link, e.incarnation, e.next_sequence, e.numbers),
     events.KeysSettled: lambda e: (e.link, e.ids),
     events.KeysAsked: lambda e: (e.link, e.ids),
-    events.Written: lambda e: e.ids,
-    events.Fetched: lambda e: (e.effect.type, [item.id for item in e.effect.objects]),
+    events.Written: lambda e: _brief(e.ids),
+    events.Fetched: lambda e: (e.effect.type, _brief([item.id for item in e.effect.objects])),
     events.Tick: lambda _e: "",
     events.DrainStarted: lambda _e: "",
     events.Retried: lambda e: e.ids,
