@@ -92,7 +92,7 @@ class Invariants:
         kind = type(event)
         if kind is events.Recovered:
             return
-        if out or kind is not events.Tick:
+        if out or kind is not events.Tick or self.ledger.leases[host.index].away:
             self.watchers.observe(host, event, out)
             self.ledger.observe(host, event, out, now)
             self.moves.observe(host, event, out, now)
