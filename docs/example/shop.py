@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,4 +100,7 @@ if __name__ == "__main__":
     parser.add_argument("--node", default="127.0.0.1:7400")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--file", type=Path, default=Path("mails.txt"))
-    trio.run(run, parser.parse_args())
+    try:
+        trio.run(run, parser.parse_args())
+    except trionode.ConnectError as error:  # no node was there at the start; later it is waited for
+        sys.exit(f"shop: {error}")

@@ -167,7 +167,7 @@ async def test_a_durable_node_does_not_wait_for_peers_that_may_not_have_its_obje
         assert len(stores["node0"].kept) == 1
 
 
-async def test_a_store_that_fails_does_not_hold_a_drain_up_for_ever(autojump_clock):
+async def test_a_store_that_fails_is_named_and_holds_no_drain_up(autojump_clock, caplog):
     store = KeptStore()
     async with (
         mesh(1, config=CONFIG, store=lambda _: store) as nodes,
@@ -180,6 +180,7 @@ async def test_a_store_that_fails_does_not_hold_a_drain_up_for_ever(autojump_clo
         await nodes[0].stop()
         with pytest.raises(Refused, match="draining"):
             await producer.hear(frames.Pushed)
+    assert "the last commit could not be written" in caplog.text
 
 
 async def test_a_push_that_waits_for_room_is_left_unanswered_by_a_node_that_drains(autojump_clock):

@@ -337,6 +337,11 @@ class Node:
         with trio.move_on_after(timeout_s):
             await engine.until(self._is_done)
             await engine.committed()
+        if engine.store_failure:
+            self._log.error(
+                "the last commit could not be written; what was settled since may come again",
+                error=engine.store_failure,
+            )
         context.ending = True
         self._mesh.leave()
         for connection in list(self._connections):
