@@ -97,7 +97,7 @@ def _idle(scale: float, _: Measured) -> Figures:
 
 def _clients(count: int) -> Measurement:
     def run(scale: float, _: Measured) -> Figures:
-        # Half of them push, half of them take.
+        # Half of them push, half of them take. A window so small that all of them get some.
         clients = max(1, int(count * min(scale, 1.0)) // 2)
         flags = ("--clients", str(clients), "--credit", "16")
         return {"": _speed(50_000, scale, *flags)["objects_per_s"]}
@@ -177,6 +177,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "grpclib": _unary("grpclib"),
     "10-types": _bench(100_000, "--types", "10"),
     "1000-types": _bench(100_000, "--types", "1000"),
+    "2-clients": _clients(2),
     "100-clients": _clients(100),
     "2000-clients": _clients(2_000),
     "idle": Measurement(_idle),
