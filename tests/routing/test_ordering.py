@@ -558,3 +558,22 @@ def test_the_end_of_a_guest_that_went_on_leaves_a_later_line_of_its_key_alone(me
     away.ack(lease)
     mesh.run()
     assert len(mesh["b"].brain.context.custody.ordering.lines) == 1
+
+
+def test_the_next_of_a_key_that_a_timer_frees_comes_before_what_a_peer_is_granted() -> None:
+    mesh = Mesh("a", "b")
+    mesh.link("a", "b")
+    b = mesh["b"]
+    consumer = b.consumer("T", credit=1)
+    b.push("T", b"1", ordering_key="k", deadline=b.now + 5)
+    b.push("T", b"2", ordering_key="k")
+    mesh["a"].push("T", b"3")
+    mesh.run()
+    assert [lease.payload for lease in consumer.take()] == [b"1"]
+    mesh.now = 5.0
+    b.effects.clear()
+    b.tick()
+    assert [lease.payload for lease in consumer.take()] == [b"2"]
+    (link,) = b.brain.interest.links.values()
+    granted = [limit for each in b.of(effects.SendCredit) for _, _, limit, _ in each.grants]
+    assert all(limit <= link.take["T"].received for limit in granted)

@@ -260,6 +260,8 @@ class Brain:
         for _when, kind, key in fired:
             if kind != "deadline":
                 fire[kind](key, now)
+        if context.custody.ordering.at_work:
+            self._keys.end_turn(now)  # what these freed comes before what peers are granted
         if context.stale_interest:
             self._interest.flush()
         plans = list(context.stale_plans)
