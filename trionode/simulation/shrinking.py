@@ -31,6 +31,15 @@ class Break:
     lines: list[str]
 
     @property
+    def kind(self) -> str:
+        """What broke, by its name: an invariant, or the class of an error."""
+        return (
+            self.error.name
+            if isinstance(self.error, InvariantBroken)
+            else type(self.error).__name__
+        )
+
+    @property
     def text(self) -> str:
         """What broke, in a line."""
         if isinstance(self.error, InvariantBroken):
@@ -50,7 +59,7 @@ def broken_run(settings: Settings) -> Break | None:
 
 
 def shrink(first: Break, tries: int = TRIES_MAX) -> Break:
-    """The smallest run found that breaks as well, whatever it breaks."""
+    """The smallest run found that breaks the same: another invariant would be another fault."""
     best = first
     left = tries
     progress = True
@@ -61,7 +70,7 @@ def shrink(first: Break, tries: int = TRIES_MAX) -> Break:
                 break
             left -= 1
             found = broken_run(smaller)
-            if found is not None:
+            if found is not None and found.kind == first.kind:
                 best, progress = found, True
                 break
     return best
