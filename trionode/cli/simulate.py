@@ -33,6 +33,10 @@ Examples:
 """
 
 
+MESH_MAX_NODES = 100
+"""Beyond this nobody links every node to every other: 1,000 have half a million pairs."""
+
+
 @click.command(epilog=_EPILOG)
 @click.option("--nodes", type=click.IntRange(1, 10_000), default=5, show_default=True)
 @click.option("--seed", "seeds", metavar="N|A..B", default="1", show_default=True)
@@ -49,9 +53,8 @@ Examples:
 @click.option(
     "--topology",
     metavar="SHAPE",
-    default="mesh",
-    show_default=True,
-    help="mesh, ring, chain, star or random:DEGREE.",
+    default="",
+    help="mesh, ring, chain, star or random:DEGREE.  [default: mesh; above 100 nodes random:8]",
 )
 @click.option("--objects", type=click.IntRange(min=1), default=1000, show_default=True)
 @click.option("--types", type=click.IntRange(1, 1000), default=3, show_default=True)
@@ -119,6 +122,7 @@ def _settings(*, nodes: int, topology: str, faults: str, **more: Any) -> Setting
     from trionode.simulation.settings import Settings, parse_faults  # noqa: PLC0415  # the same
     from trionode.simulation.topology import edges  # noqa: PLC0415  # the same
 
+    topology = topology or ("mesh" if nodes <= MESH_MAX_NODES else "random:8")
     try:
         edges(topology, 2, Generator(0))
         return Settings(nodes=nodes, topology=topology, faults=parse_faults(faults), **more)
