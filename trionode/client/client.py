@@ -13,7 +13,7 @@ from trionode.client.emitting import plain
 from trionode.client.inspection import Inspection
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
-from trionode.client.querying import Query, request_of
+from trionode.client.querying import Query, QueryOptions, request_of
 from trionode.client.terms import Terms
 from trionode.client.types import type_name_of
 from trionode.client.values import encode, is_class, schema_of
@@ -21,8 +21,7 @@ from trionode.client.watched import Copies
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Unpack
 
     from trionode.client.connector import Connector
@@ -336,44 +335,14 @@ class Client(Inspection):
 
     @overload
     def query(
-        self,
-        cls_or_name: type[T],
-        *,
-        where: str = "",
-        states: Sequence[str] = (),
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        order_by: str = "",
-        limit: int | None = None,
-        after: str = "",
-        everywhere: bool = False,
+        self, cls_or_name: type[T], *, limit: int | None = None, **options: Unpack[QueryOptions]
     ) -> Query[T]: ...
     @overload
     def query(
-        self,
-        cls_or_name: str,
-        *,
-        where: str = "",
-        states: Sequence[str] = (),
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        order_by: str = "",
-        limit: int | None = None,
-        after: str = "",
-        everywhere: bool = False,
+        self, cls_or_name: str, *, limit: int | None = None, **options: Unpack[QueryOptions]
     ) -> Query[Any]: ...
-    def query(  # noqa: PLR0913  # what a query consists of
-        self,
-        cls_or_name: type | str,
-        *,
-        where: str = "",
-        states: Sequence[str] = (),
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        order_by: str = "",
-        limit: int | None = None,
-        after: str = "",
-        everywhere: bool = False,
+    def query(
+        self, cls_or_name: type | str, *, limit: int | None = None, **options: Unpack[QueryOptions]
     ) -> Query[Any]:
         """Find objects: `async for found in client.query(Order, where="total > 100"): ...`.
 
@@ -383,29 +352,16 @@ class Client(Inspection):
         Args:
             cls_or_name: a class, the name of a type, or a pattern of names as in `subscribe`; `*`
                 alone is every type.
-            where: a condition, in the language of `trionode query --help`.
-            states: only objects in one of these; see `Found.state`.
-            since: created then or later; with an offset from UTC.
-            until: created before.
-            order_by: a field or property, and maybe `desc`; without it about as they came.
             limit: the most objects; None for all there are.
-            after: the `cursor` of the object to go on behind.
-            everywhere: ask every node that can be reached; `Query.silent` says who did not answer.
+            options: see `QueryOptions`.
+
+        Raises:
+            ValueError: a time has no offset from UTC.
         """
         by_name = isinstance(cls_or_name, str)
         name = cls_or_name if isinstance(cls_or_name, str) else type_name_of(cls_or_name)
-        request = request_of(
-            name,
-            where=where,
-            states=states,
-            since=since,
-            until=until,
-            order_by=order_by,
-            after=after,
-            everywhere=everywhere,
-        )
         cls = None if by_name else cls_or_name
-        return Query(self._connector, request, cls, limit)  # type: ignore[arg-type]  # a class, not its name
+        return Query(self._connector, request_of(name, options), cls, limit)  # type: ignore[arg-type]  # a class, not its name
 
     async def status(self) -> dict[str, Any]:
         """The node's status: its peers, and what it holds per type."""

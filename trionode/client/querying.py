@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 import attrs
 
@@ -23,6 +23,28 @@ T = TypeVar("T")
 
 PAGE_OBJECTS = 200
 """How many objects are asked for at a time."""
+
+
+class QueryOptions(TypedDict, total=False):
+    """The options of a query; all may be left out.
+
+    Attributes:
+        where: a condition, in the language of `trionode query --help`.
+        states: only objects in one of these; see `Found.state`.
+        since: created then or later; with an offset from UTC.
+        until: created before.
+        order_by: a field or property, and maybe `desc`; without it about as they came.
+        after: the `cursor` of the object to go on behind.
+        everywhere: ask every node that can be reached; `Query.silent` says who did not answer.
+    """
+
+    where: str
+    states: Sequence[str]
+    since: dt.datetime | None
+    until: dt.datetime | None
+    order_by: str
+    after: str
+    everywhere: bool
 
 
 @attrs.frozen
@@ -162,27 +184,17 @@ class Query(Generic[T]):
         )
 
 
-def request_of(  # noqa: PLR0913  # what a query consists of
-    type_name: str,
-    *,
-    where: str,
-    states: Sequence[str],
-    since: dt.datetime | None,
-    until: dt.datetime | None,
-    order_by: str,
-    after: str,
-    everywhere: bool,
-) -> frames.QueryRequest:
+def request_of(type_name: str, options: QueryOptions) -> frames.QueryRequest:
     """The request for the first page."""
     return frames.QueryRequest(
         type_name,
-        where,
-        list(states),
-        _milliseconds(since),
-        _milliseconds(until),
-        order_by,
-        after=after,
-        everywhere=everywhere,
+        options.get("where", ""),
+        list(options.get("states", ())),
+        _milliseconds(options.get("since")),
+        _milliseconds(options.get("until")),
+        options.get("order_by", ""),
+        after=options.get("after", ""),
+        everywhere=options.get("everywhere", False),
     )
 
 
