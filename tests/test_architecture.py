@@ -25,19 +25,30 @@ ALLOWED = {
     "query": set(),
     "routing": set(),
     "wire": {"schema.definition"},
+    "inspection": {"routing", "wire.link_frames"},
     "net": {"wire"},
     "store": {"routing", "query", "schema.definition", "logs"},
     "client": {"net", "wire", "schema", "logs"},
     "config": {"net", "routing"},
-    "simulation": {"routing", "store"},
-    "node": {"net", "store", "wire", "routing", "query", "schema", "config", "logs"},
+    "simulation": {"routing", "inspection", "store", "wire.link_frames"},
+    "node": {
+        "net",
+        "store",
+        "wire",
+        "routing",
+        "inspection",
+        "query",
+        "schema",
+        "config",
+        "logs",
+    },
 }
 """Layer -> what else of the package it may import, with all that is in it. The command, the
 package's own `__init__` and what users' tests import may import anything."""
 
 FREE = {"cli", "testing", "__init__", "__main__"}
 
-PURE = {"routing", "wire", "schema", "query", "errors", "ids"}
+PURE = {"routing", "inspection", "wire", "schema", "query", "errors", "ids"}
 IMPURE_MODULES = {
     "asyncio",
     "concurrent",

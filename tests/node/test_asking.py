@@ -7,7 +7,7 @@ import trio
 
 from trionode.config import Config, Peers
 from trionode.errors import Refused, Status
-from trionode.node.asking import REPLY_BYTES_MAX
+from trionode.inspection.searches import REPLY_BYTES_MAX
 from trionode.testing import mesh
 from trionode.testing.nodes import ONE_BEFORE
 from trionode.wire import frames

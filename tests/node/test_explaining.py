@@ -14,7 +14,7 @@ import trio
 from trionode.config import Config, Limits, Peers
 from trionode.errors import Refused
 from trionode.ids import format_id, object_id
-from trionode.node.views import STATES
+from trionode.inspection.views import STATES
 from trionode.routing.model import HELD_STATES
 from trionode.store import Retention, SqliteStore
 from trionode.testing import mesh

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.support.brains import Mesh
+from trionode.inspection.pages import SCAN_MAX, Place, Selection, page
 from trionode.routing import effects
 from trionode.routing.dead_letters import NOT_DEAD, NOT_HELD
-from trionode.routing.inspection import SCAN_MAX, Place, Selection, page
 from trionode.routing.model import State
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import orjson
@@ -11,20 +11,18 @@ import trio
 
 from trionode.errors import Refused, Status
 from trionode.ids import format_id, parse_id
+from trionode.inspection.pages import Place, Selection, page
+from trionode.inspection.views import STATES
 from trionode.node.previews import previews_of
-from trionode.node.reasons import Reasons
 from trionode.node.unary import unary_route
-from trionode.node.views import STATES, view_of
 from trionode.routing import effects, events
-from trionode.routing.history import history_of
-from trionode.routing.inspection import Place, Selection, page
 from trionode.routing.model import State
 from trionode.wire import frames
 
 if TYPE_CHECKING:
+    from trionode.inspection.looking import Looking
     from trionode.net.serving import Route
     from trionode.node.context import NodeContext
-    from trionode.node.known import KnownNodes
     from trionode.routing.model import HeldObject
 
 PAGE_MAX = 1000
@@ -51,13 +49,12 @@ class Inspecting:
 
     Args:
         context: of the node.
-        known: what nodes are called.
+        looking: reads the brain's books.
     """
 
-    def __init__(self, context: NodeContext, known: KnownNodes) -> None:
+    def __init__(self, context: NodeContext, looking: Looking) -> None:
         self._context = context
-        self._known = known
-        self._reasons = Reasons(context, known)
+        self._looking = looking
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Outcome] = {}
         context.engine.connect({effects.AnswerPerson: self._answered})
@@ -70,15 +67,6 @@ class Inspecting:
                 self._context, frames.DeadLettersRequest, self._dead_letters
             ),
         }
-
-    def look(self, item: HeldObject) -> dict[str, Any]:
-        """An object with why it waits, as a plain JSON value."""
-        now = trio.current_time()
-        rows = [
-            attrs.evolve(row, node=self._known.get(row.node).name or row.node)
-            for row in history_of(item, self._context.identity.node)
-        ]
-        return view_of(item, self._reasons.of(item, now), rows, now)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -105,7 +93,8 @@ class Inspecting:
 
     async def _shown(self, items: list[HeldObject], preview_bytes: int) -> bytes:
         """Objects as they are at this moment, as JSON; payloads may have to be read for it."""
-        views = {item.id: self.look(item) for item in items}
+        now = trio.current_time()
+        views = {item.id: self._looking.at(item, now) for item in items}
         for id_, preview in (await previews_of(self._context.engine, items, preview_bytes)).items():
             views[id_] |= preview
         return orjson.dumps(list(views.values()))

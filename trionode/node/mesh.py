@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 
 from trionode.errors import Refused, Status
+from trionode.inspection.known import KnownNode, KnownNodes
 from trionode.net.dialler import parse_address
 from trionode.net.sockets import address_text
 from trionode.node import convert
 from trionode.node.context import Wire, check_protocol
-from trionode.node.known import KnownNode, KnownNodes
 from trionode.node.link import IDENTITY_MAX_CHARACTERS, Link, PeerIdentity
 from trionode.routing import effects, events
 from trionode.wire import frames

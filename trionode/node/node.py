@@ -14,6 +14,7 @@ import trio
 from trionode.config import changed_keys
 from trionode.errors import Error
 from trionode.ids import PRODUCER_BYTES
+from trionode.inspection.looking import Looking
 from trionode.net import listener
 from trionode.net.dialler import parse_address
 from trionode.net.serving import Route
@@ -243,8 +244,9 @@ class Node:
         producer = int.from_bytes(self._random_bytes(PRODUCER_BYTES), "big")
         assert self._querying is not None, "the node has recovered"
         unary = Unary(context, self._producing, producer, self.status)
-        inspecting = Inspecting(context, self._mesh.known)
-        explaining = Explaining(context, self._mesh.known, self.asking, inspecting, self._querying)
+        looking = Looking(context.engine.brain, self._mesh.known)
+        inspecting = Inspecting(context, looking)
+        explaining = Explaining(context, self.asking, looking, self._querying)
         forgetting = Forgetting(context, self._mesh, self._peers, self.asking)
         routes = {
             frames.PRODUCE: Route(self._producing.serve),

@@ -26,8 +26,10 @@ from trionode.store import StoreError
 from trionode.wire import frames
 
 if TYPE_CHECKING:
+    from trionode.inspection.explaining import NodeReply
+    from trionode.inspection.searches import SilentNode
     from trionode.net.serving import Route
-    from trionode.node.asking import Asking, NodeReply, SilentNode
+    from trionode.node.asking import Asking
     from trionode.node.context import NodeContext
     from trionode.routing.model import HeldObject
     from trionode.store import Store

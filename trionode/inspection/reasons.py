@@ -12,8 +12,8 @@ from trionode.routing.subscriptions import Subscription
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trionode.node.context import NodeContext
-    from trionode.node.known import KnownNodes
+    from trionode.inspection.known import KnownNodes
+    from trionode.routing import Brain
     from trionode.routing.links import Link
 
 REASONS_MAX = 20
@@ -24,12 +24,12 @@ class Reasons:
     """Says of an object in custody what it waits for.
 
     Args:
-        context: of the node.
+        brain: of the node.
         known: what nodes are called.
     """
 
-    def __init__(self, context: NodeContext, known: KnownNodes) -> None:
-        self._context = context
+    def __init__(self, brain: Brain, known: KnownNodes) -> None:
+        self._brain = brain
         self._known = known
         self._of_state: dict[State, Callable[[HeldObject, float], Iterator[str]]] = {
             State.READY: self._ready,
@@ -53,8 +53,7 @@ class Reasons:
     # --- by state ---------------------------------------------------------------------------------
 
     def _ready(self, item: HeldObject, now: float) -> Iterator[str]:
-        brain = self._context.engine.brain
-        context = brain.context
+        brain, context = self._brain, self._brain.context
         if context.draining:
             yield "this node is draining: it leases nothing any more"
         subscriptions = self._subscriptions(item)
@@ -74,7 +73,7 @@ class Reasons:
                 yield self._why_not_given(item, key, link, now, local=bool(subscriptions))
 
     def _blocked(self, item: HeldObject, _now: float) -> Iterator[str]:
-        custody = self._context.engine.brain.context.custody
+        custody = self._brain.context.custody
         key = item.detail("ordering_key")
         ahead = custody.ordering.ahead_of(item)
         if ahead is None:
@@ -111,7 +110,7 @@ class Reasons:
             waited = _seconds(now - item.since)
             yield f"in transfer to {who} for {waited}, which has not answered yet"
             return
-        left = offer.doubt + self._context.engine.brain.context.options.in_doubt_timeout_s - now
+        left = offer.doubt + self._brain.context.options.in_doubt_timeout_s - now
         yield (
             f"in doubt: it was offered to {who}, whose link ended"
             f" {_seconds(now - offer.doubt)} ago before it answered;"
@@ -128,7 +127,7 @@ class Reasons:
     # --- ready ------------------------------------------------------------------------------------
 
     def _subscriptions(self, item: HeldObject) -> list[Subscription]:
-        demands = self._context.engine.brain.context.subscriptions.demands
+        demands = self._brain.context.subscriptions.demands
         found = [demands[key].subscriptions for key in item.table.keys if key in demands]
         return list(dict.fromkeys(each for subscriptions in found for each in subscriptions))
 
@@ -154,7 +153,7 @@ class Reasons:
     def _why_not_given(
         self, item: HeldObject, key: str, link: Link, now: float, *, local: bool
     ) -> str:
-        context = self._context.engine.brain.context
+        context = self._brain.context
         who = self._known.word_for(link.peer)
         never = self._why_never_given(item, link, who)
         if never:
@@ -176,7 +175,7 @@ class Reasons:
         return f"{who} has granted credit: it moves there when its turn comes"
 
     def _why_never_given(self, item: HeldObject, link: Link, who: str) -> str:
-        if not self._context.engine.brain.context.may_give_to(link):
+        if not self._brain.context.may_give_to(link):
             return f"{who} keeps objects in memory only, and is not given durable ones"
         if not link.fits(item):
             return f"{who} takes objects of up to {link.max_object_bytes} bytes, and this is larger"
