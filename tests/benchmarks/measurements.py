@@ -88,7 +88,8 @@ def _half_load(scale: float, so_far: Measured) -> Figures:
 
 def _idle(scale: float, _: Measured) -> Figures:
     clients = max(10, int(1_000 * min(scale, 1.0)))
-    flags = ("--clients", str(clients), "--credit", "64", "--idle", str(max(0.2, 5 * scale)))
+    # Each client sends a PING once in 15 to 20 s: in a shorter time there are all of them, or none.
+    flags = ("--clients", str(clients), "--credit", "64", "--idle", str(max(0.2, 20 * scale)))
     idle = runs.trionode("--count", "100", "--rate", "0", *flags)["idle"]
     return {
         name: idle[name] for name in ("core_percent", "bytes_per_client") if idle[name] is not None

@@ -20,6 +20,7 @@ from trionode.errors import ConnectError, ConnectionLost
 from trionode.net.connection import Connection
 from trionode.net.options import ConnectionOptions
 from trionode.net.serving import Route
+from trionode.net.sockets import PeerWatch
 
 PATH = "/test/Echo"
 
@@ -222,10 +223,10 @@ async def test_a_peer_that_answers_no_ping_in_time_is_lost(autojump_clock):
             await call.receive()
 
 
-async def test_a_dead_host_is_lost(autojump_clock):
+async def test_a_dead_host_is_lost(autojump_clock, monkeypatch):
     async with raw_server() as served:
         call = await served.connection.open(PATH)
-        served.connection._keeper._watch.is_dead = lambda: True
+        monkeypatch.setattr(PeerWatch, "is_dead", lambda _: True)
         with pytest.raises(ConnectionLost, match="host does not answer"):
             await call.receive()
 

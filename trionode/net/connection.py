@@ -23,6 +23,7 @@ from trionode.net.keeper import Keeper
 from trionode.net.options import ConnectionOptions, ConnectionStatistics, Counts
 from trionode.net.pings import Pings
 from trionode.net.serving import Log, NoLog, Route
+from trionode.net.timeouts import Timeouts
 from trionode.wire import greeting, grpc
 from trionode.wire import session_events as happened
 from trionode.wire.h2_setup import code_name
@@ -51,13 +52,21 @@ LINGER_S = 0.5
 class Connection:
     """One connection in the server role (with routes) or the client role (routes None).
 
+    Args:
+        stream: of bytes, open; closed in the end.
+        routes: handlers by path.
+        options: its limits and timeouts.
+        peer: the other side's address, for people.
+        log: where to report.
+        keeper: whose care the timeouts are in, running; without one it has its own.
+
     Attributes:
         peer: the other side's address, for people.
         end_reason: why the connection ended; empty while it lives.
         draining: whether new calls are refused by either side.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a connection is made of
         self,
         stream: trio.abc.Stream,
         *,
@@ -65,6 +74,7 @@ class Connection:
         options: ConnectionOptions | None = None,
         peer: str = "",
         log: Log | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.peer = peer
         self.end_reason = ""
@@ -86,12 +96,16 @@ class Connection:
             log=self._log,
         )
         self._pings = Pings(self._session)
-        self._keeper = Keeper(
+        self._keeper = keeper or Keeper(self._options)
+        self._keeps_itself = keeper is None
+        self._timeouts = Timeouts(
             stream,
             self._session,
             self._calls,
             self._pings,
             options=self._options,
+            tick_s=self._keeper.tick_s,
+            client=self._client,
             end=self._end,
             wake=self.wake,
         )
@@ -135,6 +149,7 @@ class Connection:
                     with self._io_scope:
                         await self._run_tasks(task_status)
                 finally:
+                    self._keeper.remove(self._look)
                     self._end("the connection was cancelled")
                     await trio.aclose_forcefully(self._stream)
         finally:
@@ -144,11 +159,13 @@ class Connection:
 
     async def _run_tasks(self, task_status: TaskStatus[None]) -> None:
         self.wake()
+        self._keeper.add(self._look)
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._guard, self._write, name=f"writer {self.peer}")
             tasks.start_soon(self._guard, self._read, name=f"reader {self.peer}")
-            tasks.start_soon(self._guard, self._keeper.run, name=f"keeper {self.peer}")
-            if not await self._keeper.await_handshake(self._handshake):
+            if self._keeps_itself:
+                tasks.start_soon(self._guard, self._keeper.run, name=f"keeper {self.peer}")
+            if not await self._timeouts.await_handshake(self._handshake):
                 if not self._client:
                     self._farewell = greeting.SAYS + b"\n"
                 self._end(f"no HTTP/2 greeting within {self._options.handshake_timeout_s:g} s")
@@ -164,8 +181,18 @@ class Connection:
         try:
             await task()
         except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
-            self._log.error("a connection failed", peer=self.peer, exc_info=error)
-            self._end(f"internal error: {error!r}", flush=False)
+            self._fail(error)
+
+    def _look(self) -> None:
+        """A tick of the keeper's is over; a bug in what is looked at stays in this connection."""
+        try:
+            self._timeouts.look()
+        except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._log.error("a connection failed", peer=self.peer, exc_info=error)
+        self._end(f"internal error: {error!r}", flush=False)
 
     async def open(
         self,
@@ -264,7 +291,7 @@ class Connection:
                 self._end(self._went_away or "the peer closed the connection", flush=False)
                 return
             self._counts.bytes_received += len(data)
-            self._keeper.heard()
+            self._timeouts.heard()
             # Once over, the peer's last bytes are only read away.
             if not self._ended:
                 self._take_in(data)

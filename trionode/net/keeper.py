@@ -1,98 +1,77 @@
-"""Timeouts of one connection: the handshake, keepalive, what the session waits for, dead hosts.
+"""One task that looks at the timeouts of many connections, so that none needs a timer of its own.
 
-Waiting for the peer is counted in slices of time in which our own event loop ran, not by the clock:
-a process that was blocked for a minute has not given its peer a minute, and the answers of that
-minute lie unread in the socket.
+A look never waits: a connection that is found to be over is ended by its own tasks. So nothing that
+a connection or its peer does holds up the looks at the others.
 """
 
 from __future__ import annotations
 
-import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import trio
 
-from trionode.errors import ProtocolError
-from trionode.net.sockets import PeerWatch
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trionode.net.calls import CallTable
     from trionode.net.options import ConnectionOptions
-    from trionode.net.pings import Pings
-    from trionode.wire.session import Session
 
 TICK_S = 5.0
 """How often timeouts are looked at, unless one is shorter."""
-HANDSHAKE_SLICES = 4
+GRAINS_PER_TICK = 16
+"""Looks that are due in one grain are taken together: a thousand connections wake the process a few
+times a second, and still not all of them send their PINGs at once."""
+LOOKS_AT_ONCE = 64
+"""After so many looks the other tasks have a turn."""
 
 
 class Keeper:
-    """Looks after one connection and ends it when the peer has been waited for long enough.
+    """Has whatever is in its care looked at once a tick, in the order in which that is due.
 
     Args:
-        stream: the connection's, for what the kernel knows of the peer.
-        session: for what the peer owes HTTP/2, and as the place of PINGs.
-        calls: for calls whose last bytes the peer does not take.
-        pings: for keepalive.
-        options: the timeouts.
-        end: called with the reason, once or more.
-        wake: called when the session has something to write.
+        options: of the connections in its care; the shortest timeout is the longest tick.
+
+    Attributes:
+        tick_s: the time between two looks at one connection, of which a look may be a grain early.
     """
 
-    def __init__(  # noqa: PLR0913  # built in one place, Connection.__init__
-        self,
-        stream: trio.abc.Stream,
-        session: Session,
-        calls: CallTable,
-        pings: Pings,
-        *,
-        options: ConnectionOptions,
-        end: Callable[..., None],
-        wake: Callable[[], None],
-    ) -> None:
-        self._watch = PeerWatch(stream)
-        self._session = session
-        self._calls = calls
-        self._pings = pings
-        self._options = options
-        self._end = end
-        self._wake = wake
-        self._silent_ticks = 0
+    def __init__(self, options: ConnectionOptions) -> None:
+        timeouts_s = [options.keepalive_idle_s, options.keepalive_timeout_s]
+        self.tick_s = min([TICK_S, options.handshake_timeout_s, *filter(None, timeouts_s)])
+        self._grain_s = self.tick_s / GRAINS_PER_TICK
+        self._due: OrderedDict[Callable[[], None], float] = OrderedDict()
+        self._wanted = trio.Event()
 
-    def heard(self) -> None:
-        """The peer sent something."""
-        self._silent_ticks = 0
+    def add(self, look: Callable[[], None]) -> None:
+        """Call this once a tick from now on; it may neither wait nor raise."""
+        self._due[look] = self._next_due(trio.current_time())
+        self._wanted.set()
 
-    async def await_handshake(self, done: trio.Event) -> bool:
-        """Wait for the event; whether it came in time."""
-        slice_s = self._options.handshake_timeout_s / HANDSHAKE_SLICES
-        for _ in range(HANDSHAKE_SLICES):
-            with trio.move_on_after(slice_s):
-                await done.wait()
-                return True
-        return done.is_set()
+    def remove(self, look: Callable[[], None]) -> None:
+        """Call this no more; nothing happens when it is not in care."""
+        self._due.pop(look, None)
 
     async def run(self) -> None:
-        """Look every tick, until cancelled."""
-        options = self._options
-        idle_s = options.keepalive_idle_s or math.inf
-        timeout_s = options.keepalive_timeout_s or math.inf
-        tick_s = min(TICK_S, idle_s, timeout_s, options.handshake_timeout_s)
+        """Look whenever that is due, until cancelled."""
         while True:
-            await trio.sleep(tick_s)
-            self._silent_ticks += 1
-            silence_s = self._silent_ticks * tick_s
-            if silence_s >= idle_s + timeout_s:
-                self._end(f"the peer was silent for {silence_s:g} s", flush=False)
-            elif idle_s <= silence_s < idle_s + tick_s and self._session.ready:
-                self._pings.send()
-            if self._watch.is_dead():
-                self._end("the peer's host does not answer", flush=False)
-            try:
-                self._session.check(trio.current_time())
-            except ProtocolError as error:
-                self._end(f"protocol error: {error}")
-            self._calls.lose_stuck(options.write_timeout_s)
-            self._wake()
+            while not self._due:
+                self._wanted = trio.Event()
+                await self._wanted.wait()
+            await trio.sleep_until(next(iter(self._due.values())))
+            now = trio.current_time()
+            looks = 0
+            while self._due and next(iter(self._due.values())) <= now:
+                self._look(now)
+                looks += 1
+                if looks % LOOKS_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+
+    def _look(self, now: float) -> None:
+        """Look where it is due first, and put that behind all others."""
+        look, _ = self._due.popitem(last=False)
+        self._due[look] = self._next_due(now)
+        look()
+
+    def _next_due(self, now: float) -> float:
+        """A tick from now, but at the beginning of the grain."""
+        return now + self.tick_s - now % self._grain_s

@@ -11,6 +11,7 @@ import trio
 from trionode.errors import ConnectError
 from trionode.net import sockets
 from trionode.net.connection import Connection
+from trionode.net.keeper import Keeper
 from trionode.net.serving import Log, NoLog, Route
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class _Service:
     connections: set[Connection]
     max_connections: int
     log: Log
+    keeper: Keeper
 
 
 async def serve(  # noqa: PLR0913  # what a server is made of
@@ -91,11 +93,15 @@ async def serve(  # noqa: PLR0913  # what a server is made of
         log: where to report.
         task_status: started with the listeners once they accept.
     """
-    service = _Service(routes, options, connections, max_connections, log or NoLog())
-    async with trio.open_nursery() as nursery:
-        for number, listener in enumerate(listeners):
-            nursery.start_soon(_accept, nursery, listener, service, name=f"listener {number}")
-        task_status.started(listeners)
+    keeper = Keeper(options)
+    service = _Service(routes, options, connections, max_connections, log or NoLog(), keeper)
+    async with trio.open_nursery() as keeping:
+        keeping.start_soon(keeper.run, name="keeper")
+        async with trio.open_nursery() as nursery:
+            for number, listener in enumerate(listeners):
+                nursery.start_soon(_accept, nursery, listener, service, name=f"listener {number}")
+            task_status.started(listeners)
+        keeping.cancel_scope.cancel()
 
 
 async def _accept(
@@ -136,7 +142,12 @@ async def _supervise(stream: trio.abc.Stream, service: _Service) -> None:
             return
         sockets.prepare(stream)  # type: ignore[arg-type]  # only a SocketStream has a socket
     connection = Connection(
-        stream, routes=service.routes, options=service.options, peer=peer, log=service.log
+        stream,
+        routes=service.routes,
+        options=service.options,
+        peer=peer,
+        log=service.log,
+        keeper=service.keeper,
     )
     service.connections.add(connection)
     try:

@@ -50,7 +50,9 @@ class ConnectionOptions:
     max_control_bytes: int = attrs.field(default=256 * KIB, validator=_positive)
     """Answers that may wait to be written before nothing more is read."""
     keepalive_idle_s: float | None = attrs.field(default=15.0, validator=_optional_positive)
-    """A PING is sent when nothing came for so long; None: never."""
+    """A PING is sent when nothing came for so long; None: never. It is there for what lies between
+    and forgets silent connections: dead hosts are TCP's matter. A server waits a look longer, so
+    that a client which asks by itself is not asked as well."""
     keepalive_timeout_s: float | None = attrs.field(default=None, validator=_optional_positive)
     """The connection is lost when nothing at all comes for so long after a PING. None: TCP alone
     judges, so that a peer whose event loop is blocked, but whose host lives, stays connected."""
