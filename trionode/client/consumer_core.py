@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from trionode.client import resuming
 from trionode.client.consumer_stream import EMIT, ConsumerStream, Way
 from trionode.client.emitting import Emitter
-from trionode.client.leases import Batch, Lease, LeaseState, Window
+from trionode.client.leases import HELD, SETTLING, Batch, Lease, LeaseState, Window
 from trionode.client.news import Confirmed, Ended, Event
 from trionode.client.terms import Terms
 from trionode.wire import frames
@@ -210,9 +210,10 @@ class ConsumerCore:
                 batches.popleft()
                 continue
             window.buffered -= 1
-            if lease.state is LeaseState.HELD:
+            if lease.state is HELD:
                 window.held[lease.id] = lease
-            window.stream.report(window)
+            if not window.unreported:
+                window.stream.report(window)
             return lease
         return None
 
@@ -220,7 +221,8 @@ class ConsumerCore:
     def is_urgent(lease: Lease) -> bool:
         """Of the delivery taken last: should the node be told before its handler begins?"""
         window = lease.window
-        return window.started <= min(CAREFUL_DELIVERIES, window.subscription.credit)
+        started = window.started
+        return started <= CAREFUL_DELIVERIES and started <= window.subscription.credit
 
     def settle(self, lease: Lease, way: Way) -> None:
         """Settle a held delivery; the node hears of it with the stream's next frames.
@@ -230,9 +232,9 @@ class ConsumerCore:
             ConnectionLost: it was settled, and what became of that is not known.
             RuntimeError: it has been settled already, a mistake of the caller.
         """
-        if lease.state is not LeaseState.HELD:
+        if lease.state is not HELD:
             raise lease.error or RuntimeError(f"{lease.name} has been settled already")
-        lease.state = LeaseState.SETTLING
+        lease.state = SETTLING
         window = lease.window
         del window.held[lease.id]
         window.settling += 1

@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from trionode.client.emitting import emissions
-from trionode.client.leases import Batch, CopyBatch, Lease, LeaseState, Window
+from trionode.client.emitting import EmittingAcks
+from trionode.client.leases import (
+    SETTLED,
+    SETTLING,
+    Batch,
+    CopyBatch,
+    Lease,
+    LeaseState,
+    Window,
+)
 from trionode.client.news import Arrived, Confirmed, Ended, Event
-from trionode.client.resuming import confirm, names_of, unsettled_of
+from trionode.client.resuming import confirm, resume, unsettled_of
 from trionode.client.resuming import end as end_window
 from trionode.client.settle_frames import SETTLE_OBJECTS_MAX, parts_of, refused_of, settle_frame
 from trionode.errors import ProtocolError, Refused, Status
-from trionode.ids import to_runs
 from trionode.wire import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from trionode.client.consumer_core import ConsumerCore, Subscription
-    from trionode.schema.definition import Definition
 
 Way: TypeAlias = tuple[str, int | None, str, str]
 """How leases are settled: action, delay in ms, reason, encoding of new content."""
@@ -53,6 +59,7 @@ class ConsumerStream:
         leaving: whether only settles go on it any more.
         max_object_bytes: the largest payload that the node takes; 0: not known yet.
         windows: the subscriptions on it, by their numbers.
+        on_work: called when there is something to tell, once until `next_frames`.
     """
 
     def __init__(self, core: ConsumerCore, secret: bytes = b"") -> None:
@@ -60,7 +67,10 @@ class ConsumerStream:
         self.leaving = False
         self.max_object_bytes = 0
         self.windows: dict[int, Window] = {}
+        self.on_work: Callable[[], None] = _nobody
         self._core = core
+        self._quiet = True
+        """Whether there was nothing to tell since `next_frames`."""
         self._last_number = 0
         self._lost = 0
         """How many Lost frames have come,"""
@@ -75,11 +85,7 @@ class ConsumerStream:
         """Subscribes without an answer: number -> window and version of the wish."""
         self._settling: dict[int, tuple[Way, list[Lease]]] = {}
         self._ending: dict[int, Window] = {}
-        """What goes with acks that are not sent yet."""
-        self._emitted: dict[int, int] = {}
-        """Settles with results without an answer: number -> the first sequence."""
-        self._defined: dict[Definition, None] = {}
-        """What the node was told of the types of results."""
+        self._emitting = EmittingAcks(core.emitter, core.results)
         self._on_frame: Mapping[type, Callable[[Any], list[Event]]] = {
             frames.NodeHello: self._on_hello,
             frames.Deliver: self._on_deliver,
@@ -122,10 +128,13 @@ class ConsumerStream:
         """Tell the node the subscription's wish, as it is when the frame is made."""
         if not self.leaving:
             self._wishes[window] = None
+            self._has_work()
 
     def report(self, window: Window) -> None:
         """Tell the node how far the handlers are, with the next frames."""
+        window.unreported = True
         self._unreported[window] = None
+        self._has_work()
 
     def settle(self, lease: Lease, way: Way) -> None:
         """Settle a lease of this stream."""
@@ -133,6 +142,8 @@ class ConsumerStream:
             self._acks.append(lease)
         else:
             self._settles.setdefault(way, []).append(lease)
+        if self._quiet:
+            self._has_work()
 
     def end(self, window: Window) -> None:
         """End a subscription, after all that was settled before."""
@@ -141,6 +152,12 @@ class ConsumerStream:
         self._wishes.pop(window, None)
         self._unreported.pop(window, None)
         self._ends[window] = None
+        self._has_work()
+
+    def _has_work(self) -> None:
+        if self._quiet:
+            self._quiet = False
+            self.on_work()
 
     # --- frames out -------------------------------------------------------------------------------
 
@@ -152,11 +169,13 @@ class ConsumerStream:
         Wishes go first, so that a window that shrinks does so before a settle frees a place in it.
         """
         made: list[FromConsumer] = []
+        self._quiet = True
         if self._wishes:
             made += [self._make_wish(window) for window in self._wishes]
             self._wishes.clear()
         if self._unreported:
             for window in self._unreported:
+                window.unreported = False
                 if window.reported != window.started:
                     window.reported = window.started
                     made.append(frames.Started(window.subscription.number, window.started))
@@ -196,39 +215,14 @@ class ConsumerStream:
         resumes = window.deferred is not None and window.resuming is None
         if isinstance(wish, frames.Watch) or not resumes:
             return wish
-        names = names_of(window)
-        window.resuming = number, frozenset(names)
-        return attrs.evolve(
-            wish,
-            resumed_ids=to_runs([value for value, _ in names]),
-            resumed_attempts=[attempt for _, attempt in names],
-            resumed_delivered=window.delivered,
-        )
+        return resume(window, wish)
 
     def _make_settle(self, way: Way, leases: list[Lease]) -> frames.Settle:
         number = self._next_number()
         self._settling[number] = way, leases
         if way is EMIT:
-            return self._make_emitting(number, leases[0])
+            return self._emitting.frame(number, leases[0])
         return settle_frame(number, way, leases)
-
-    def _make_emitting(self, number: int, lease: Lease) -> frames.Settle:
-        results = self._core.results[lease]
-        emitter = self._core.emitter
-        acknowledged = emitter.acknowledged
-        first = self._emitted[number] = emitter.number(len(results))
-        found = dict.fromkeys([each.definition for each in results if each.definition is not None])
-        new = [each for each in found if each not in self._defined]
-        self._defined.update(dict.fromkeys(new))
-        return frames.Settle(
-            number,
-            "ack",
-            to_runs([lease.id]),
-            None if lease.attempt == 1 else [lease.attempt],
-            emitted=emissions(results, first),
-            acknowledged=acknowledged,
-            definitions=new,
-        )
 
     def _next_number(self) -> int:
         self._last_number += 1
@@ -275,9 +269,9 @@ class ConsumerStream:
         self._core.over(ended)
         self._acks.clear()
         self._settles.clear()
-        for first in self._emitted.values():
-            self._core.emitter.resolve(first)
-        self._emitted.clear()
+        self._emitting.lose()
+        for window in self._unreported:
+            window.unreported = False
         for windows in (self._wishes, self._unreported, self._ends):
             windows.clear()
         self._asked.clear()
@@ -318,9 +312,8 @@ class ConsumerStream:
     def _on_answered(self, frame: frames.Answered) -> list[Event]:
         settled = self._settling.pop(frame.number, None)
         if settled is not None:
-            first = self._emitted.pop(frame.number, None)
-            if first is not None:
-                self._core.emitter.resolve(first)
+            if settled[0] is EMIT:
+                self._emitting.answered(frame.number)
                 self._core.over(settled[1])
             return self._on_settled(*settled, frame)
         asked = self._asked.pop(frame.number, None)
@@ -346,7 +339,7 @@ class ConsumerStream:
             if refused and (reason := refused.get((lease.id, lease.attempt))) is not None:
                 lease.end(LeaseState.REFUSED, reason)
             else:
-                lease.state = LeaseState.SETTLED
+                lease.state = SETTLED
                 if lease.waiter is None:
                     continue
             ended.append(lease)
@@ -361,11 +354,11 @@ class ConsumerStream:
         """
         error = Refused(frame.status, frame.message, frame.hint)
         if way is EMIT:
-            self._defined.clear()  # what is wrong may be one of them
+            self._emitting.define_again()  # what is wrong may be one of them
         for lease in leases:
             again = lease.reject_settle(error)
             if way[0] in _ALONE:
-                again.state = LeaseState.SETTLING
+                again.state = SETTLING
                 self.settle(again, ("nack", None, f"{_ALONE[way[0]]}: {error}", "json"))
             else:
                 lease.window.settling -= 1
@@ -417,6 +410,7 @@ class ConsumerStream:
 
     def _on_lost(self, frame: frames.Lost) -> list[Event]:
         self._lost += 1
+        self._has_work()
         ended: list[Lease] = []
         windows: dict[Window, None] = {}
         attempts = None if frame.attempts is None else iter(frame.attempts)
@@ -445,3 +439,7 @@ class ConsumerStream:
                     self._core.freed(window)
                     return None
         return None
+
+
+def _nobody() -> None:
+    """The stream has no driver yet, which will ask by itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from trionode.client.connector import Connector
     from trionode.client.consumer_core import ConsumerCore, Subscription
-    from trionode.client.consumer_stream import ConsumerStream, Way
-    from trionode.client.emitting import Result
+    from trionode.client.consumer_stream import ConsumerStream
     from trionode.client.leases import Lease, Window
     from trionode.client.news import Event
     from trionode.client.node_connection import NodeConnection
@@ -60,6 +60,11 @@ class _Open:
         self.stream = stream
         self.call = call
         self.work = trio.Event()
+        stream.on_work = self.wake
+
+    def wake(self) -> None:
+        """Have the writer look whether there is something to do."""
+        self.work.set()
 
     def flush(self) -> None:
         """Queue what the node has to be told."""
@@ -71,7 +76,7 @@ class Consuming:
     """Carries subscriptions, deliveries and settles between the user and the nodes.
 
     Attributes:
-        core: all decisions; whoever changes it calls `wake` after.
+        core: all decisions; what nodes have to be told of them goes by itself.
         refused: how many settles nodes have refused.
     """
 
@@ -110,53 +115,23 @@ class Consuming:
             raise self._connector.failure.with_traceback(None)
         subscription = self.core.subscribe(types, credit, credit_bytes, owner, terms)
         self._wanted.set()
-        self.wake()
         return subscription
-
-    def settle(self, lease: Lease, way: Way) -> None:
-        """Settle a delivery; raises as the core does."""
-        self.core.settle(lease, way)
-        opened = self._open.get(lease.window.stream)
-        if opened is not None:
-            opened.work.set()
-
-    def replace(self, lease: Lease, content: bytes, encoding: str) -> None:
-        """Settle a delivery by new content; raises as the core does."""
-        self.core.replace(lease, content, encoding)
-        self.wake()
-
-    def emit(self, lease: Lease, results: list[Result]) -> None:
-        """Ack a delivery with results; raises as the core does."""
-        self.core.emit(lease, results)
-        self.wake()
 
     def abandon(self, lease: Lease) -> None:
         """The handler of a delivery was cancelled; see the core."""
         self.core.abandon(lease)
         _owner(lease.window.subscription).on_news()
 
-    def wake(self) -> None:
-        """Send what the core has to say."""
-        for opened in self._open.values():
-            if opened.stream.has_frames:
-                opened.work.set()
-
     def close(self, subscription: Subscription, failure: str = "") -> None:
         """End a subscription; `subscription.closed` tells when the node has heard it all."""
         self._handle(self.core.close(subscription, failure))
-        self.wake()
 
     def has_to_tell(self, lease: Lease) -> bool:
-        """Have the node told that a delivery has been started; whether `tell_started` must be.
+        """Whether `tell_started` must be called before a delivery is handed over.
 
         It must when the delivery is urgent, or when other tasks have not run for a while.
         """
-        if self.core.is_urgent(lease) or trio.current_time() >= self._breathe_at:
-            return True
-        opened = self._open.get(lease.window.stream)
-        if opened is not None:
-            opened.work.set()
-        return False
+        return self.core.is_urgent(lease) or monotonic() >= self._breathe_at
 
     async def tell_started(self, lease: Lease) -> None:
         """Tell the node that a delivery has been started before this returns.
@@ -171,7 +146,7 @@ class Consuming:
         # The flush has woken the connection's writer: it has run when the next turn begins.
         await trio.lowlevel.cancel_shielded_checkpoint()
         await trio.lowlevel.cancel_shielded_checkpoint()
-        self._breathe_at = trio.current_time() + BREATH_S
+        self._breathe_at = monotonic() + BREATH_S
 
     def fail_all(self, error: Error) -> None:
         """The client is over."""
@@ -212,7 +187,7 @@ class Consuming:
             stream = self.core.open_stream()
             call.send(MESSAGEPACK.encode(stream.hello))
             opened = self._open[stream] = _Open(stream, call)
-            opened.work.set()
+            opened.wake()
             self._adopted.set()
             self._adopted = trio.Event()
             try:
@@ -234,7 +209,6 @@ class Consuming:
             if isinstance(outcome, Refused):
                 self._connector.book.avoid(node.address)
             node.leave(reason)
-        self.wake()
         await self._give_up_in_time(windows, reason)
 
     async def _give_up_in_time(self, windows: list[Window], reason: str) -> None:
@@ -261,8 +235,8 @@ class Consuming:
                         self._connector.on_draining(node, frame)
                     elif not isinstance(frame, UnknownFrame):
                         self._handle(stream.receive(frame))
-                if stream.leaving or stream.has_frames:
-                    opened.work.set()
+                if stream.leaving:
+                    opened.wake()
         except (ConnectionLost, ProtocolError, Refused) as error:
             return error
         return None
@@ -289,9 +263,6 @@ class Consuming:
     def _handle(self, events: Iterable[Event]) -> None:
         for event in events:
             self._on_event[type(event)](event)
-        if len(self._open) > 1:
-            # What ends on an old stream makes room on the newest.
-            self.wake()
 
     @staticmethod
     def _on_news(event: Arrived | Confirmed) -> None:
@@ -320,4 +291,4 @@ async def _leave(opened: _Open, node: NodeConnection) -> None:
     """From when the node is left, only settles go on its stream."""
     await node.left.wait()
     opened.stream.leaving = True
-    opened.work.set()
+    opened.wake()

@@ -143,9 +143,9 @@ class Delivery(Generic[T]):
             for item in emit:
                 self._collect(item)
             if self._results is not None:
-                self._consuming.emit(self._lease, self._results)
+                self._consuming.core.emit(self._lease, self._results)
                 return
-        self._consuming.settle(self._lease, ACK)
+        self._consuming.core.settle(self._lease, ACK)
 
     def emit(
         self,
@@ -194,11 +194,11 @@ class Delivery(Generic[T]):
         if delay is not None and not 0 <= delay < float("inf"):
             raise ValueError(f"a delay is a number of seconds from 0 on, not {delay}")
         delay_ms = None if delay is None else round(delay * 1000)
-        self._consuming.settle(self._lease, ("nack", delay_ms, shortened(reason), "json"))
+        self._consuming.core.settle(self._lease, ("nack", delay_ms, shortened(reason), "json"))
 
     def reject(self, reason: str) -> None:
         """Never deliver it again: it becomes a dead letter, for a person to look at."""
-        self._consuming.settle(self._lease, ("reject", None, shortened(reason), "json"))
+        self._consuming.core.settle(self._lease, ("reject", None, shortened(reason), "json"))
 
     def replace(self, new: Any, *, encoding: str | None = None) -> None:
         """The object goes on with new content, under its id and type, to whoever is subscribed.
@@ -208,7 +208,7 @@ class Delivery(Generic[T]):
             encoding: of bytes: what they are, `json` or `raw`; without it bytes are `raw`.
         """
         content, found = (bytes(new), encoding) if encoding is not None else payload_of(new)
-        self._consuming.replace(self._lease, content, found)
+        self._consuming.core.replace(self._lease, content, found)
 
     async def settled(self) -> None:
         """Wait until the node has done what it was told.
@@ -281,6 +281,9 @@ class Deliveries(Generic[T]):
     with its text; by cancellation, `KeyboardInterrupt` or in order they return uncounted.
     """
 
+    _kind: Callable[[Consuming, Any, Any], Delivery[T]] = Delivery
+    """What is made of a lease."""
+
     def __init__(  # noqa: PLR0913  # built in one place, Client.subscribe
         self,
         consuming: Consuming,
@@ -339,13 +342,13 @@ class Deliveries(Generic[T]):
             Refused: a node, maybe the next one, does not take the subscription.
             ConnectionLost: the client has been left, or reconnecting was given up.
         """
-        subscription, consuming = self._entered(), self._consuming
+        subscription = self._subscription or self._entered()
+        consuming, core = self._consuming, self._consuming.core
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             if subscription.abandoned:
-                consuming.core.nack_abandoned(subscription)
-                consuming.wake()
-            lease = consuming.core.take(subscription)
+                core.nack_abandoned(subscription)
+            lease = core.take(subscription)
             if lease is not None:
                 delivery = self._read(lease)
                 if delivery is not None:
@@ -370,7 +373,6 @@ class Deliveries(Generic[T]):
         """
         subscription = self._entered()
         version = self._consuming.core.set_credit(subscription, credit, credit_bytes)
-        self._consuming.wake()
         await self._answered(subscription, version)
 
     # --- what the driver tells --------------------------------------------------------------------
@@ -425,7 +427,7 @@ class Deliveries(Generic[T]):
         """The delivery of a lease; one that does not fit its class is settled here."""
         cls = self._types.get(lease.type)
         if cls is None:
-            return self._made(lease, _UNREAD)
+            return self._kind(self._consuming, lease, _UNREAD)
         try:
             value: T = value_of(cls, lease.payload, lease.encoding)
         except DecodeError as error:
@@ -434,11 +436,8 @@ class Deliveries(Generic[T]):
                 "an object does not fit its class", object=lease.name, reason=str(error)
             )
             return None
-        return self._made(lease, value)
-
-    def _made(self, lease: Lease, value: T | Anything) -> Delivery[T]:
-        return Delivery(self._consuming, lease, value)
+        return self._kind(self._consuming, lease, value)
 
     def _give_back(self, lease: Lease, reason: str) -> None:
         """Settle what does not fit its class."""
-        self._consuming.settle(lease, (self._undecodable, None, shortened(reason), "json"))
+        self._consuming.core.settle(lease, (self._undecodable, None, shortened(reason), "json"))

@@ -14,14 +14,16 @@ from trionode.client.producer_core import Shape, shape_without_definition
 from trionode.client.properties import properties_of, told_at
 from trionode.client.types import type_name_of
 from trionode.client.values import JSON, encode, is_class, payload_of, schema_of
+from trionode.ids import to_runs
 from trionode.schema.definition import Definition
 from trionode.schema.fingerprint import fingerprint
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Unpack
 
+    from trionode.client.leases import Lease
     from trionode.client.properties import PushOptions
 
 RESULTS_MAX = 1000
@@ -142,6 +144,55 @@ class Emitter:
     def resolve(self, first: int) -> None:
         """The sequences that began with this one are answered, or never will be."""
         del self._open[first]
+
+
+class EmittingAcks:
+    """The acks with results of one stream.
+
+    Args:
+        emitter: gives the results their sequences.
+        results: what goes with each lease.
+    """
+
+    def __init__(self, emitter: Emitter, results: Mapping[Lease, list[Result]]) -> None:
+        self._emitter = emitter
+        self._results = results
+        self._sent: dict[int, int] = {}
+        """Those without an answer: number of the settle -> the first sequence."""
+        self._defined: dict[Definition, None] = {}
+        """What the node was told of the types of results."""
+
+    def frame(self, number: int, lease: Lease) -> frames.Settle:
+        """The frame that acks a lease with its results."""
+        results = self._results[lease]
+        acknowledged = self._emitter.acknowledged
+        first = self._sent[number] = self._emitter.number(len(results))
+        found = dict.fromkeys([each.definition for each in results if each.definition is not None])
+        new = [each for each in found if each not in self._defined]
+        self._defined.update(dict.fromkeys(new))
+        return frames.Settle(
+            number,
+            "ack",
+            to_runs([lease.id]),
+            None if lease.attempt == 1 else [lease.attempt],
+            emitted=emissions(results, first),
+            acknowledged=acknowledged,
+            definitions=new,
+        )
+
+    def answered(self, number: int) -> None:
+        """The node has answered the settle of this number."""
+        self._emitter.resolve(self._sent.pop(number))
+
+    def define_again(self) -> None:
+        """Tell the types of results once more."""
+        self._defined.clear()
+
+    def lose(self) -> None:
+        """The stream is over: nothing of it will ever be sent again."""
+        for first in self._sent.values():
+            self._emitter.resolve(first)
+        self._sent.clear()
 
 
 def emissions(results: Sequence[Result], first: int) -> list[frames.Emission]:

@@ -15,12 +15,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from trionode.client.leases import Lease, LeaseState, Window
+from trionode.ids import to_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trionode.client.consumer_stream import Way
+    from trionode.wire import frames
 
 RESUMED_MAX = 10_000
 """Leases that one subscription goes on with: nodes let nobody name more that has none."""
@@ -43,6 +47,18 @@ def _names(window: Window) -> Iterable[tuple[int, int]]:
     for batch in window.subscription.batches:
         if batch.window is window:
             yield from batch.names()
+
+
+def resume(window: Window, wish: frames.Subscribe) -> frames.Subscribe:
+    """The wish of a window that was adopted, with the leases that it goes on with."""
+    names = names_of(window)
+    window.resuming = wish.number, frozenset(names)
+    return attrs.evolve(
+        wish,
+        resumed_ids=to_runs([value for value, _ in names]),
+        resumed_attempts=[attempt for _, attempt in names],
+        resumed_delivered=window.delivered,
+    )
 
 
 def unsettled_of(

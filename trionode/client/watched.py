@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from trionode.client.deliveries import Deliveries, Delivery
-from trionode.client.leases import CopyLease
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import NoReturn
 
     from trionode.client.consuming import Consuming
-    from trionode.client.leases import Lease
+    from trionode.client.leases import CopyLease, Lease
 
 T = TypeVar("T")
 
@@ -74,9 +73,7 @@ class Copy(Delivery[T]):
 class Copies(Deliveries[T]):
     """A subscription with `mode="watch"`."""
 
-    def _made(self, lease: Lease, value: T | object) -> Delivery[T]:
-        assert isinstance(lease, CopyLease)
-        return Copy(self._consuming, lease, value)
+    _kind = Copy
 
     def _give_back(self, lease: Lease, reason: str) -> None:
         """There is nothing to settle."""
