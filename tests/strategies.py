@@ -218,7 +218,18 @@ def offers(draw: st.DrawFn) -> frames.Offer:
         details=draw(details(count)),
         definitions=draw(definitions),
         draining=draw(st.booleans()),
+        shared=draw(shared_details(count)),
     )
+
+
+@st.composite
+def shared_details(draw: st.DrawFn, count: int) -> list[tuple[int, int, dict[str, Any]]]:
+    """Properties that some neighbours of a batch have in common."""
+    ends = sorted(draw(st.sets(st.integers(0, count), max_size=6)))
+    return [
+        (first, end - first, draw(_properties()))
+        for first, end in zip(ends[::2], ends[1::2], strict=False)
+    ]
 
 
 def _columns(

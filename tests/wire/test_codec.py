@@ -288,6 +288,13 @@ def test_a_run_may_name_as_many_ids_as_a_frame_may():
     assert MESSAGEPACK.decode(MESSAGEPACK.encode(frame)) == frame
 
 
+def offer_of_two(shared, details=None):
+    ids = [(object_id(7, 1), 2)]
+    return frames.Offer(
+        1, "A", 1, "A", ids, [b""] * 2, [1, 1], details=details or {}, shared=shared
+    )
+
+
 @pytest.mark.parametrize(
     ("frame", "changes"),
     [
@@ -312,6 +319,10 @@ def test_a_run_may_name_as_many_ids_as_a_frame_may():
         (frames.Offer(1, "A", 1, "A", [(object_id(7, 1), 1)], [b""], []), {}),
         (frames.Offer(1, "A", 1, "A", [(object_id(7, 1), 1)], [], [1]), {}),
         (frames.Offer(1, "A", 1, "A", [(object_id(7, 1), 1)] * 2, [b""] * 2, [1, 1]), {}),
+        (offer_of_two([(0, 3, {})]), {}),
+        (offer_of_two([(0, 0, {})]), {}),
+        (offer_of_two([(0, 2, {}), (1, 1, {})]), {}),
+        (offer_of_two([(0, 2, {})], {1: {}}), {}),
         (frames.Interest(False, ["A"], [[]], ["n"], [1], [1], []), {}),
         (frames.LinkCredit(["A"], [1], [1], []), {}),
         (frames.Backlog(["A"], [1], []), {}),

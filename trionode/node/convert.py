@@ -43,6 +43,8 @@ NODES_DETAILS = ROUTING_DETAILS | {
 MS_PER_S = 1000
 DURATION_MAX_MS = 1000 * 366 * 24 * 3600 * MS_PER_S
 """A thousand years. What is longer is cut: added to a clock it might no longer fit a frame."""
+NOTHING = frozenset[str]()
+"""All properties are told, or believed."""
 COUNT_MAX = 1 << 31
 """Of hops and versions, for the same reason."""
 FRAME_BYTES_MAX = 1 << 20
@@ -54,7 +56,8 @@ FRAME_KEYS_MAX = 1000
 # --- properties -------------------------------------------------------------------------------
 
 
-def _to_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+def to_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+    """Rare properties as they travel."""
     told: Details = {}
     for name, value in details.items():
         if name in without:
@@ -68,7 +71,8 @@ def _to_wire(details: Details, now: float, without: frozenset[str]) -> Details:
     return told
 
 
-def _from_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+def from_wire(details: Details, now: float, without: frozenset[str]) -> Details:
+    """Rare properties as they are kept."""
     heard: Details = {}
     for name, value in details.items():
         if name in without:
@@ -90,7 +94,7 @@ def seconds(duration_ms: int) -> float:
 
 
 def _column(
-    objects: Sequence[HeldObject], now: float, without: frozenset[str] = frozenset()
+    objects: Sequence[HeldObject], now: float, without: frozenset[str]
 ) -> dict[int, Details]:
     """The rare properties of a batch by index; objects of one batch often share them."""
     column: dict[int, Details] = {}
@@ -101,24 +105,25 @@ def _column(
         if details is None:
             continue
         if details is not last:
-            last, told = details, _to_wire(details, now, without)
+            last, told = details, to_wire(details, now, without)
         if told:
             column[index] = told
     return column
 
 
 def properties_heard(
-    column: Mapping[int, Details], now: float, without: frozenset[str] = frozenset()
+    column: Mapping[int, Details], now: float, without: frozenset[str] = NOTHING
 ) -> dict[int, Details]:
     """A column of properties as they are kept, but for those that are not to be believed."""
     return {
         index: heard
         for index, details in column.items()
-        if (heard := _from_wire(details, now, without))
+        if (heard := from_wire(details, now, without))
     }
 
 
-def _attempts(objects: Iterable[HeldObject]) -> list[int] | None:
+def attempts_of(objects: Iterable[HeldObject]) -> list[int] | None:
+    """The column of attempts of a batch; None: all are at the first."""
     attempts = [item.attempt for item in objects]
     return attempts if any(attempt != 1 for attempt in attempts) else None
 
@@ -159,7 +164,7 @@ def deliver(effect: effects.Deliver, now: float) -> Iterator[frames.Deliver]:
             payloads_of(objects),
             shape.encoding,
             shape.fingerprint,
-            _attempts(objects),
+            attempts_of(objects),
             _column(objects, now, ROUTING_DETAILS),
         )
 
@@ -179,7 +184,7 @@ def copies(
             payloads_of(objects),
             shape.encoding,
             shape.fingerprint,
-            _attempts(objects),
+            attempts_of(objects),
             _column(objects, now, ROUTING_DETAILS),
             how,
         )
@@ -188,10 +193,15 @@ def copies(
 def _cut(objects: list[HeldObject]) -> Iterator[list[HeldObject]]:
     """Objects, in order, in batches of one shape that fit a frame; a larger one goes alone."""
     shape, start, size_bytes = objects[0].shape, 0, 0
+    last: Details | None = None
+    last_bytes = 0
     for index, item in enumerate(objects):
         own_bytes = len(item.payload)
-        if item.details is not None:
-            own_bytes += size_of(item.details)
+        details = item.details
+        if details is not None:
+            if details is not last:
+                last, last_bytes = details, _told_bytes(details)
+            own_bytes += last_bytes
         size_bytes += own_bytes
         if (item.shape is not shape and item.shape != shape) or (
             size_bytes > FRAME_BYTES_MAX and index > start
@@ -199,6 +209,11 @@ def _cut(objects: list[HeldObject]) -> Iterator[list[HeldObject]]:
             yield objects[start:index]
             shape, start, size_bytes = item.shape, index, own_bytes
     yield objects[start:] if start else objects
+
+
+def _told_bytes(details: Details) -> int:
+    """About how many bytes of a frame to a client an object's properties take."""
+    return size_of({name: details[name] for name in details.keys() - ROUTING_DETAILS})
 
 
 def subscribed(
@@ -321,45 +336,6 @@ def backlog_told(frame: frames.Backlog, link: int) -> events.BacklogTold:
     """What a peer would like to offer."""
     columns = zip(frame.keys, frame.epochs, frame.wanted, strict=True)
     return events.BacklogTold(link, list(columns))
-
-
-def offer(effect: effects.SendOffer, definitions: list[Definition], now: float) -> frames.Offer:
-    """A proposal of custody."""
-    objects = effect.objects
-    shape = objects[0].shape
-    return frames.Offer(
-        effect.sequence,
-        effect.key,
-        effect.epoch,
-        effect.type,
-        to_runs([item.id for item in objects]),
-        payloads_of(objects),
-        [max(0, round((now - item.created) * MS_PER_S)) for item in objects],
-        shape.encoding,
-        shape.fingerprint,
-        _attempts(objects),
-        _column(objects, now),
-        definitions,
-        effect.draining,
-    )
-
-
-def offer_came(frame: frames.Offer, link: int, now: float) -> events.OfferCame:
-    """A peer's proposal of custody."""
-    return events.OfferCame(
-        link,
-        frame.sequence,
-        frame.key,
-        frame.epoch,
-        frame.type,
-        Shape(frame.encoding, frame.fingerprint),
-        from_runs(frame.ids),  # type: ignore[arg-type]  # see settled
-        frame.payloads,
-        [seconds(age_ms) for age_ms in frame.ages_ms],
-        frame.attempts,
-        properties_heard(frame.details, now),
-        frame.draining,
-    )
 
 
 def answer(effect: effects.SendAnswer) -> frames.OfferAnswer:

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from trionode.errors import ConnectionLost, ProtocolError, Refused, Status
-from trionode.node import convert
+from trionode.node import convert, offering
 from trionode.node.context import misplaced
 from trionode.schema.definition import check_key, check_type_name
 from trionode.wire import frames
@@ -147,7 +147,7 @@ class Link:
         fingerprint = effect.objects[0].shape.fingerprint
         found = self._context.types.definition(effect.type, fingerprint) if fingerprint else None
         definitions = [] if found is None else self._unknown([found])
-        self.send(convert.offer(effect, definitions, trio.current_time()))
+        self.send(offering.offer(effect, definitions, trio.current_time()))
 
     def _unknown(self, definitions: Iterable[Definition]) -> list[Definition]:
         """Those that the peer does not have yet; it will."""
@@ -187,7 +187,7 @@ class Link:
         if not frame.ids:
             raise _wrong("an offer of nothing")
         self._learn(frame.definitions)
-        self._context.engine.handle(convert.offer_came(frame, self.handle, trio.current_time()))
+        self._context.engine.handle(offering.offer_came(frame, self.handle, trio.current_time()))
 
     def _learn(self, definitions: list[Definition]) -> None:
         for definition in definitions:

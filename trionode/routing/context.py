@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -142,11 +142,16 @@ class Context:
 
     def watch(self, items: list[HeldObject]) -> None:
         """Weigh the properties of objects new in custody and set the timers that they need."""
+        weights = self.custody.weights
+        plain: dict[str, Any] | None = None  # properties that need nothing of it
         for item in items:
-            if item.details is None:
+            details = item.details
+            if details is None or details is plain:
                 continue
-            self.custody.weights.note(item.id, item.details)
+            weights.note(item.id, details)
             if item.state == State.DELAYED:
-                self.timers.set(item.details["due"], "due", item)
-            if "deadline" in item.details:
-                self.timers.set(item.details["deadline"], "deadline", item)
+                self.timers.set(details["due"], "due", item)
+            if "deadline" in details:
+                self.timers.set(details["deadline"], "deadline", item)
+            elif "due" not in details and weights.weightless:
+                plain = details

@@ -20,6 +20,7 @@ discarded when the next link opens, so "never seen" cannot be overtaken by the o
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -30,8 +31,11 @@ from trionode.routing.model import HeldObject, State, Step
 from trionode.routing.ordering import giver_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trionode.routing import events
     from trionode.routing.context import Context
+    from trionode.routing.custody import TypeTable
     from trionode.routing.effects import Handle
     from trionode.routing.links import Link
     from trionode.routing.records import TakenRecord
@@ -317,26 +321,14 @@ class Takings:
     def _take(self, event: events.OfferCame, count: int, giver: str, now: float) -> None:
         context = self._context
         table = context.custody.table(event.type)
-        attempts = event.attempts or [1] * len(event.ids)
-        came = (now, history.RECEIVED, context.node, "", 1, f"from node {giver}")
-        plain = _travelled({}, giver, came)
+        objects = context.custody.objects
         fresh: dict[int, HeldObject] = {}
         merged: list[HeldObject] = []
-        for index in range(count):
-            id_, payload, attempt = event.ids[index], event.payloads[index], attempts[index]
-            details = event.details.get(index)
-            if details is None and attempt == 1:
-                details = plain
-            else:
-                details = _travelled(details or {}, giver, (*came[:4], attempt, came[5]))
-            created, state = now - event.ages_s[index], _arrival_state(details, now)
-            copy = HeldObject(
-                id_, table, payload, event.shape, created, now, state, attempt, details=details
-            )
-            held = context.custody.objects.get(id_)
-            if held is None and fresh.setdefault(id_, copy) is copy:
+        for copy in self._copies(event, count, table, giver, now):
+            held = objects.get(copy.id)
+            if held is None and fresh.setdefault(copy.id, copy) is copy:
                 continue
-            context.custody.merge(table, len(payload), "received")
+            context.custody.merge(table, len(copy.payload), "received")
             if held is not None:
                 merged += self._merge(held, copy, now)
                 if copy.detail("ordering_key") is not None and giver_of(held) != giver:
@@ -349,6 +341,36 @@ class Takings:
             context.out.append(effects.Keep(arrived, fresh=True))
         if merged:
             context.out.append(effects.Keep(merged))
+
+    def _copies(  # the columns of an offer and where they came from
+        self, event: events.OfferCame, count: int, table: TypeTable, giver: str, now: float
+    ) -> Iterator[HeldObject]:
+        """The first objects of an offer as they are here.
+
+        Neighbours share their properties nearly always: what is made of these is made once.
+        """
+        shape, rare = event.shape, event.details
+        came = (now, history.RECEIVED, self._context.node, "", 1, f"from node {giver}")
+        last: dict[str, Any] | None = None
+        last_attempt = 1
+        details = _travelled({}, giver, came)
+        state = State.READY
+        columns = zip(
+            event.ids[:count],
+            event.payloads,
+            event.ages_s,
+            event.attempts or itertools.repeat(1),
+            strict=False,
+        )
+        for index, (id_, payload, age_s, attempt) in enumerate(columns):
+            own = rare.get(index) if rare else None
+            if own is not last or attempt != last_attempt:
+                last, last_attempt = own, attempt
+                details = _travelled(own or {}, giver, (*came[:4], attempt, came[5]))
+                state = _arrival_state(details, now)
+            yield HeldObject(
+                id_, table, payload, shape, now - age_s, now, state, attempt, None, 0, details
+            )
 
     def _merge(self, held: HeldObject, copy: HeldObject, now: float) -> list[HeldObject]:
         """Take from an arriving copy what the one held doesn't know; of contents, the last wins.

@@ -50,12 +50,19 @@ class ReadyQueue:
 
     def append(self, objects: Iterable[HeldObject]) -> None:
         """Add at the back."""
-        entries = self._plain.entries
+        plain = self._plain.entries
+        shared: dict[str, Any] | None = None
+        entries = plain
         for held in objects:
-            if held.details is None:
+            details = held.details
+            if details is None:
+                plain.append(held)
+            elif details is shared:
                 entries.append(held)
             elif self._may_stand(held, front=False):
-                self._line_of(held).entries.append(held)
+                entries = self._line_of(held).entries
+                entries.append(held)
+                shared = None if "ordering_key" in details else details
 
     def put_back(self, objects: list[HeldObject]) -> None:
         """Add at the front, keeping the order of `objects`."""

@@ -6,7 +6,7 @@ whatever the backlog. What is not yet allowed sets a timer, and is stepped over 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -143,8 +143,10 @@ class Rebalancer:
         self, deal: Deal, scan: Scan, item: HeldObject, now: float, *, overflow: bool
     ) -> list[Lane] | None:
         """The lanes by which an object may go now; None: neither it nor what stands behind it."""
+        if not overflow and item.details is None:
+            return deal.lanes
         until = item.since + self._context.backoff_s(item)
-        if until <= now or not (overflow or item.details):
+        if until <= now:
             return deal.lanes
         lanes: list[Lane] | None = []
         if not overflow:
@@ -306,21 +308,23 @@ class Deal:
                 lane.surplus += max(0, unseen)
 
 
-def weight_of(item: HeldObject) -> int:
-    """About how many bytes an object takes in a frame, rather more than less."""
-    if item.details is None:
-        return len(item.payload)
-    return len(item.payload) + DETAIL_BYTES * len(repr(item.details))
+def weight_of(details: dict[str, Any] | None) -> int:
+    """About how many bytes properties take in a frame, rather more than less."""
+    return 0 if details is None else DETAIL_BYTES * len(repr(details))
 
 
 def _batches(objects: list[HeldObject]) -> list[list[HeldObject]]:
     """Cut objects into offers: one shape each, bounded in count and bytes."""
     batches: list[list[HeldObject]] = []
     shape: Shape | None = None
-    size_bytes = 0
+    size_bytes = weight_bytes = 0
+    details: dict[str, Any] | None = None
     for item in objects:
         full = not batches or len(batches[-1]) >= OFFER_MAX
-        weight = weight_of(item)
+        if item.details is not details:
+            details = item.details
+            weight_bytes = weight_of(details)
+        weight = len(item.payload) + weight_bytes
         if full or item.shape != shape or size_bytes + weight > OFFER_BYTES_MAX:
             batches.append([])
             shape, size_bytes = item.shape, 0

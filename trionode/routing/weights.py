@@ -66,6 +66,11 @@ class Weights:
             if size_bytes:
                 self.beyond[id_] = size_bytes
 
+    @property
+    def weightless(self) -> bool:
+        """Whether what was noted last need not be noted again for others that share it."""
+        return not self._last_bytes and not self.beyond
+
     def drop(self, ids: Iterable[int]) -> None:
         """These are in custody no longer."""
         if self.beyond:

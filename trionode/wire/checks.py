@@ -153,6 +153,16 @@ def _details_within(details: Mapping[int, Any], count: int) -> None:
         raise ValueError(f"details of object {max(details)} in a batch of {count}")
 
 
+def _shared_within(frame: frames.Offer, count: int) -> None:
+    end = 0
+    for first, length, _ in frame.shared:
+        if first < end or length < 1 or first + length > count:
+            raise ValueError(f"shared details of {length} objects at {first} in a batch of {count}")
+        end = first + length
+        if not frame.details.keys().isdisjoint(range(first, end)):
+            raise ValueError(f"an object from {first} to {end - 1} has details twice")
+
+
 def _client_hello(frame: frames.ClientHello) -> None:
     if len(frame.producer) not in (0, PRODUCER_BYTES):
         raise ValueError(f"producer must be {PRODUCER_BYTES} bytes")
@@ -248,6 +258,7 @@ def _offer(frame: frames.Offer) -> None:
     if len(frame.ages_ms) != count:
         raise ValueError(f"{count} ids but {len(frame.ages_ms)} ages")
     _details_within(frame.details, count)
+    _shared_within(frame, count)
     end = -1
     for first, length in sorted(frame.ids):
         if first < end:

@@ -21,6 +21,12 @@ letter), `parent` (id in text form), `trace`, `possibly_duplicate`, `failure` (l
 `version`. Unknown ones are kept and travel on.
 """
 
+Shared: TypeAlias = Annotated[list[tuple[int, int, dict[str, Any]]], "shared"]
+"""Rare properties that neighbours in a batch have in common: (first index, count, properties).
+
+In ascending order, each object in one of them at most, and none that `Details` names.
+"""
+
 PRIORITY_MAX = 9
 """The highest priority; the lowest is 0."""
 PRIORITY_USUAL = 5

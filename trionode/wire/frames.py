@@ -19,6 +19,7 @@ from trionode.wire.columns import (
     PRIORITY_MAX as PRIORITY_MAX,
     PRIORITY_USUAL as PRIORITY_USUAL,
     Details as Details,  # noqa: TC001  # cattrs resolves annotations
+    Shared as Shared,
     Payloads as Payloads,  # noqa: TC001  # cattrs resolves annotations
     Runs as Runs,  # noqa: TC001  # cattrs resolves annotations
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from trionode.schema.definition import Definition  # noqa: TC001  # cattrs resolves annotations
-from trionode.wire.columns import Details, Payloads, Runs  # noqa: TC001  # the same
+from trionode.wire.columns import Details, Payloads, Runs, Shared  # noqa: TC001  # the same
 
 
 @attrs.frozen
@@ -81,6 +81,7 @@ class Offer:
 
     The number is (sender's node id, its incarnation, `sequence`). `ages_ms`: since creation.
     `draining`: the sender is leaving and asks for custody beyond credit.
+    `shared`: the properties that neighbours have in common, as those that took the same way do.
     """
 
     sequence: int
@@ -96,6 +97,7 @@ class Offer:
     details: Details = attrs.field(factory=dict)
     definitions: list[Definition] = attrs.field(factory=list)
     draining: bool = False
+    shared: Shared = attrs.field(factory=list)
 
 
 @attrs.frozen

@@ -144,6 +144,19 @@ def _details_from_wire(value: Any, _: Any) -> dict[int, dict[str, Any]]:
     return value
 
 
+def _shared_from_wire(value: Any, _: Any) -> list[tuple[int, int, dict[str, Any]]]:
+    if type(value) is not list:
+        raise TypeError("expected a list of shared details")
+    found: list[tuple[int, int, dict[str, Any]]] = []
+    for item in value:
+        if type(item) is not list or len(item) != 3:
+            raise TypeError("expected shared details as [first index, count, properties]")
+        first, count, properties = item
+        check_details({first: properties})
+        found.append((first, _unsigned(count), properties))
+    return found
+
+
 def _status_from_wire(value: Any, _: Any) -> Status:
     return Status(_unsigned(value))
 
@@ -166,6 +179,7 @@ _STRUCTURE: list[tuple[Any, Callable[[Any, Any], Any]]] = [
     (frames.Runs, _runs_from_wire),
     (frames.Payloads, _column(bytes, "payloads (bytes)")),
     (frames.Details, _details_from_wire),
+    (frames.Shared, _shared_from_wire),
     (list[str], _column(str, "texts")),
     (list[int], _unsigned_column),
     (list[int] | None, _optional_unsigned_column),
