@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from trionode.node.store_thread import StoreThread
 from trionode.routing import events
 from trionode.routing.effects import Fetch, Forget
 from trionode.store import Batch, StoreError, Waiting
@@ -189,6 +190,10 @@ class Engine:
 
     async def run_commits(self) -> None:
         """Task, the committer: write what has gathered, then say what waited for it."""
+        with StoreThread("store writer") as thread:
+            await self._run_commits(thread)
+
+    async def _run_commits(self, thread: StoreThread) -> None:
         while True:
             commit = self._running
             if commit is None:
@@ -196,7 +201,7 @@ class Engine:
                 self._work = trio.Event()
                 commit = self._running = self._commit
                 self._commit = self._next_commit(commit.batch.stamp)
-            await self._write(commit.batch)
+            await self._write(commit.batch, thread)
             self._running = None
             self.commits += 1
             self._say(commit)
@@ -271,15 +276,13 @@ class Engine:
                 self._work.set()
                 await self.committed()
 
-    async def _write(self, batch: Batch) -> None:
+    async def _write(self, batch: Batch, thread: StoreThread) -> None:
         if not batch:
             return
         while True:
             try:
                 if self._store.blocks:
-                    # Not to be cancelled half-way: the thread would go on, its outcome unknown.
-                    with trio.CancelScope(shield=True):
-                        await trio.to_thread.run_sync(self._store.write, batch)
+                    await thread.run(self._store.write, batch)
                 else:
                     self._store.write(batch)
             except Exception as error:  # noqa: BLE001  # custody stops, whatever it is
