@@ -1,4 +1,4 @@
-"""The thread that the committer writes in: what comes back, in what order, and what cannot stop it."""
+"""The thread that commits are written in: what comes back, in what order, what cannot stop it."""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ from hypothesis import given
 from tests.store.test_sqlite_contents import object_records
 from tests.support.stores import batch, contents, opened, read, record, varied_batches
 from trionode.ids import object_id
+from trionode.routing.records import ObjectRecord
 from trionode.store import StoreError, sqlite_tools
 from trionode.store import sqlite_schema as schema
-from trionode.store.object_lines import import_lines, line_of, record_of_line
+from trionode.store.importing import Import
+from trionode.store.object_lines import line_of, record_of_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,9 +71,10 @@ def test_verify_names_damaged_records_and_leaves_them_for_recovery(tmp_path: Pat
         damage, aside = sqlite_tools.verify(tmp_path)
         assert [(each.table, each.number) for each in damage] == [("objects", 20)]
         assert aside == []
-    skipped: list[int] = []
-    assert all(each.attempt < 4 for each in sqlite_tools.objects(tmp_path, skipped))
-    assert skipped == [20]
+    skipped: list[str] = []
+    left = list(sqlite_tools.exported(tmp_path, skipped))
+    assert all(each.attempt < 4 for each in left if isinstance(each, ObjectRecord))
+    assert skipped == ["record 20 of objects"]
     _, found = read(tmp_path)
     assert [(each.table, each.number) for each in found] == [("objects", 20)]
     damage, aside = sqlite_tools.verify(tmp_path)
@@ -144,15 +147,18 @@ def test_properties_that_json_cannot_say_are_exported_all_the_same() -> None:
 
 def test_an_import_leaves_what_is_there_alone_and_is_recognised_when_pushed(tmp_path: Path) -> None:
     filled(tmp_path / "one")
-    lines = [line_of(each) for each in sqlite_tools.objects(tmp_path / "one", [])]
+    lines = [line_of(each) for each in sqlite_tools.exported(tmp_path / "one", [])]
     store = opened(tmp_path / "two")
     store.write(batch(record_of_line(lines[0], 1)))
-    held = set(contents(store := _again(store)).objects)
-    assert import_lines(store, [*lines, b"\n", lines[1]], held) == (len(lines) - 1, 2)
+    into = Import(store := _again(store))
+    into.take([*lines, b"\n", lines[1]])
+    count = into.taken.objects + into.taken.keys
+    assert (count, into.taken.known) == (len(lines) - 1, 2)
     store.close()
     found, damage = read(tmp_path / "two")
     assert damage == []
-    assert [line_of(each) for each in found.objects.values()] == lines
+    assert [line_of(each) for each in found.objects.values()] == lines[: len(found.objects)]
+    assert len(found.objects) == into.taken.objects + 1
     for id_ in list(found.objects)[1:]:
         assert id_ & (2**48 - 1) in found.producers[id_ >> 48]
 
@@ -164,10 +170,14 @@ def _again(store):
 
 def test_an_import_says_which_line_is_wrong_and_keeps_those_before(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    contents(store)
+    into = Import(store)
     good = line_of(record(object_id(1, 1)))
-    for bad in (b"no json\n", b"[]\n", b"{}\n", good.replace(b"payload", b"pay")):
+    bads = (
+        *(b"no json\n", b"[]\n", b"{}\n", good.replace(b"payload", b"pay")),
+        *(b'{"keys": {"00": "1"}, "keys_at": 1}\n', b'{"object": {}, "settled": 1}\n'),
+    )
+    for bad in bads:
         with pytest.raises(StoreError, match="line 2: "):
-            import_lines(store, [good, bad], set())
+            into.take([good, bad])
     store.close()
     assert list(read(tmp_path)[0].objects) == [object_id(1, 1)]

@@ -18,6 +18,8 @@ from trionode.config import load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trionode.config import Config
+
 _EPILOG = """\b
 info, verify, backup and export may run while the node does. compact and
 import need the store for themselves.
@@ -52,9 +54,13 @@ def _place(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _directory(place: dict[str, Any]) -> Path:
+def _config(place: dict[str, Any]) -> Config:
     flags = {"--name": place["name"], "--data-dir": place["data_dir"]}
-    return Path(load(place["path"], os.environ, flags).node.data_dir)
+    return load(place["path"], os.environ, flags)
+
+
+def _directory(place: dict[str, Any]) -> Path:
+    return Path(_config(place).node.data_dir)
 
 
 @command.command()
@@ -81,6 +87,7 @@ def info(as_json: bool, **place: Any) -> None:  # noqa: FBT001  # click's signat
         "definitions": found.definitions,
         "open offers": f"{found.offers_given} given, {found.offers_taken} taken",
         "settled": found.settled,
+        "keys": found.keys,
         "set aside": found.set_aside,
     }
     width = max(map(len, lines)) + 2
@@ -132,33 +139,50 @@ def compact(**place: Any) -> None:
 @command.command()
 @_place
 def export(**place: Any) -> None:
-    """Write every object to stdout, one JSON line each."""
+    """Write every object to stdout, one JSON line each; then what else an import takes.
+
+    That is the settled objects that are kept, and the keys of pushes of late.
+    """
     from trionode.store import object_lines, sqlite_tools  # noqa: PLC0415  # see above
 
-    skipped: list[int] = []
-    for record in sqlite_tools.objects(_directory(place), skipped):
+    skipped: list[str] = []
+    for record in sqlite_tools.exported(_directory(place), skipped):
         sys.stdout.buffer.write(object_lines.line_of(record))
     sys.stdout.buffer.flush()
     if skipped:
-        raise Failed(f"{len(skipped)} damaged object(s) left out: see trionode store verify")
+        raise Failed(f"{len(skipped)} damaged record(s) left out: see trionode store verify")
 
 
 @command.command("import")
 @_place
 def import_(**place: Any) -> None:
-    """Take exported objects from stdin into the store; the node must not run.
+    """Take what was exported from stdin into the store; the node must not run.
 
-    An object that the store has already is left as it is.
+    What the store has already is left as it is. Settled objects are taken where the node keeps
+    them (store.retention_s). Keys of pushes are taken, so that a push that is repeated within
+    the window is known.
     """
     import time  # noqa: PLC0415  # see above
 
-    from trionode.store import SqliteStore, object_lines  # noqa: PLC0415  # see above
+    from trionode.store import Retention, SqliteStore  # noqa: PLC0415  # see above
+    from trionode.store.importing import Import  # noqa: PLC0415  # see above
 
-    store = SqliteStore(_directory(place), "that takes an import", os.urandom)
+    config = _config(place)
+    bounds = config.store
+    retention = Retention(bounds.retention_s, bounds.retention_objects, bounds.retention_bytes)
+    directory = Path(config.node.data_dir)
+    store = SqliteStore(directory, "that takes an import", os.urandom, retention)
     store.open(int(time.time() * 1000))
     try:
-        held = {record.id for part in store.recover(0) for record in part.objects}
-        written, known = object_lines.import_lines(store, sys.stdin.buffer, held)
+        into = Import(store)
+        into.take(sys.stdin.buffer)
     finally:
         store.close()
-    click.echo(f"{written} objects taken, {known} were there already")
+    taken = into.taken
+    click.echo(f"{taken.objects} objects taken, {taken.known} were there already")
+    if taken.settled or taken.keys:
+        click.echo(f"{taken.settled} settled objects and {taken.keys} keys of pushes taken")
+    if taken.unkept:
+        click.echo(
+            f"{taken.unkept} settled objects left out: this node keeps none (store.retention_s)"
+        )

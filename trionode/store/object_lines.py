@@ -1,31 +1,53 @@
-"""Objects as JSON lines, for export and import: each line is one object with its properties.
+"""What a store holds as JSON lines, for export and import: objects, settled ones, keys of pushes.
 
-Payloads are text as they are where they are text, else base64; times are Unix seconds.
+An object's line has its properties and its payload: text as it is where it is text, else base64.
+The line of a settled object has that of the object within it, a line of keys those that were taken
+at one time, so that no line passes for one of another kind. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import attrs
 import orjson
 
-from trionode.ids import SEQUENCE_BITS, SEQUENCE_MASK, format_id, parse_id
-from trionode.routing.records import ObjectRecord
-from trionode.store.base import StoreError
-from trionode.store.batch import Batch, ProducerChange
+from trionode.ids import format_id, parse_id
+from trionode.routing.keys import DIGEST_BYTES
+from trionode.routing.records import KeysRecord, ObjectRecord
 from trionode.store.sqlite_records import pack, unpack
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
-    from trionode.store.sqlite import SqliteStore
+@attrs.frozen
+class SettledRecord:
+    """An object that left custody at the Unix time `settled` and is kept for queries."""
 
-IMPORT_BATCH_OBJECTS = 1000
+    object: ObjectRecord
+    settled: float
+    outcome: str
 
 
-def line_of(record: ObjectRecord) -> bytes:
-    """One object as a line."""
+Exported = ObjectRecord | SettledRecord | KeysRecord
+
+
+def line_of(record: Exported) -> bytes:
+    """What stands on one line."""
+    if isinstance(record, SettledRecord):
+        value: dict[str, Any] = {
+            "settled": record.settled,
+            "outcome": record.outcome,
+            "object": _object_value(record.object),
+        }
+    elif isinstance(record, KeysRecord):
+        keys = {digest.hex(): format_id(id_) for digest, id_ in record.keys}
+        value = {"keys_at": record.at, "keys": keys}
+    else:
+        value = _object_value(record)
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _object_value(record: ObjectRecord) -> dict[str, Any]:
     assert isinstance(record.payload, bytes), "what is read back has its payload"
     line: dict[str, Any] = {
         "id": format_id(record.id),
@@ -45,36 +67,46 @@ def line_of(record: ObjectRecord) -> bytes:
             line["details"] = record.details
         except TypeError:  # properties of the future, which JSON cannot say
             line["details_msgpack"] = base64.b64encode(pack(record.details)).decode()
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    return line
 
 
-def record_of_line(line: bytes, stamp: int) -> ObjectRecord:
-    """The object on a line.
+def record_of_line(line: bytes, stamp: int) -> Exported:
+    """What is on a line; objects get the stamp.
 
     Raises:
         ValueError: the line is none of `line_of`.
     """
+    value = orjson.loads(line)
     try:
-        value = orjson.loads(line)
-        payload = value.get("payload")
-        details = value.get("details")
-        if "details_msgpack" in value:
-            details = unpack(base64.b64decode(value["details_msgpack"], validate=True))
-        return ObjectRecord(
-            parse_id(value["id"]),
-            _text(value["type"]),
-            base64.b64decode(value["payload_base64"], validate=True)
-            if payload is None
-            else payload.encode(),
-            _text(value["encoding"]),
-            _text(value["fingerprint"]),
-            float(value["created"]),
-            int(value["attempt"]),
-            details,
-            stamp,
-        )
+        if "object" in value:
+            object_ = _object_of(value["object"], stamp)
+            return SettledRecord(object_, float(value["settled"]), _text(value["outcome"]))
+        if "keys" in value:
+            keys = tuple((_digest(key), parse_id(id_)) for key, id_ in value["keys"].items())
+            return KeysRecord(float(value["keys_at"]), keys)
+        return _object_of(value, stamp)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an exported object: {error}") from error
+        raise ValueError(f"neither an exported object nor keys: {error}") from error
+
+
+def _object_of(value: dict[str, Any], stamp: int) -> ObjectRecord:
+    payload = value.get("payload")
+    details = value.get("details")
+    if "details_msgpack" in value:
+        details = unpack(base64.b64decode(value["details_msgpack"], validate=True))
+    return ObjectRecord(
+        parse_id(value["id"]),
+        _text(value["type"]),
+        base64.b64decode(value["payload_base64"], validate=True)
+        if payload is None
+        else payload.encode(),
+        _text(value["encoding"]),
+        _text(value["fingerprint"]),
+        float(value["created"]),
+        int(value["attempt"]),
+        details,
+        stamp,
+    )
 
 
 def _text(value: object) -> str:
@@ -83,40 +115,8 @@ def _text(value: object) -> str:
     return value
 
 
-def import_lines(store: SqliteStore, lines: Iterable[bytes], held: set[int]) -> tuple[int, int]:
-    """Write objects into a store that was recovered; returns how many, and how many it had.
-
-    Raises:
-        StoreError: a line holds no object; what came before it is written.
-    """
-    written = known = 0
-    for batch, repeated in _batches(lines, held, store.last_stamp):
-        store.write(batch)
-        written += len(batch.kept)
-        known += repeated
-    return written, known
-
-
-def _batches(lines: Iterable[bytes], held: set[int], stamp: int) -> Iterator[tuple[Batch, int]]:
-    batch, repeated = Batch(stamp + 1, 0.0), 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = record_of_line(line, batch.stamp)
-        except ValueError as error:
-            yield batch, repeated
-            raise StoreError(f"line {number}: {error}") from error
-        if record.id in held:
-            repeated += 1
-            continue
-        held.add(record.id)
-        batch.kept[record.id] = record
-        # One that is pushed again is a repeat.
-        change = batch.producers.setdefault(record.id >> SEQUENCE_BITS, ProducerChange())
-        assert change is not None, "this batch forgets no producer"
-        change.accepted.append((record.id & SEQUENCE_MASK, 1))
-        if len(batch.kept) == IMPORT_BATCH_OBJECTS:
-            yield batch, repeated
-            batch, repeated = Batch(batch.stamp + 1, 0.0), 0
-    yield batch, repeated
+def _digest(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError(f"{text!r} stands for no key")
+    return digest

@@ -232,6 +232,12 @@ class SqliteStore:
             found = self._reader.read(numbers)
         return [found.get(id_) for id_ in ids]
 
+    def settled_ids(self) -> set[int]:
+        """Which settled objects are kept."""
+        assert self._connection is not None, "the store is open"
+        with schema.errors_translated(self.path):
+            return self._retained.ids(self._connection)
+
     def finder(self, node: str, state_of: Callable[[int], str | None]) -> Finder:
         """See `Store`."""
         return SqliteQueries(self.path, node, state_of)

@@ -81,6 +81,11 @@ class Retained:
             oldest = connection.execute(_OLDEST, (1,)).fetchone()[1]
             self._shelf = _Shelf(first, last, size_bytes or 0, _time(oldest))
 
+    def ids(self, connection: sqlite3.Connection) -> set[int]:
+        """Of what objects there are some."""
+        rows = connection.execute("SELECT id FROM settled")
+        return {int.from_bytes(id_, "big") for (id_,) in rows if isinstance(id_, bytes)}
+
     def is_due(self, now_unix: float) -> bool:
         """Whether something must go although nothing comes."""
         return self._surplus(self._shelf, now_unix)

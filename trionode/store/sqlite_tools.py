@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,8 +16,10 @@ from trionode.store import sqlite_schema as schema
 from trionode.store.base import StoreError
 from trionode.store.damage import Damage
 from trionode.store.lock import DirectoryLock, holder
+from trionode.store.object_lines import SettledRecord
 from trionode.store.sqlite_books import Books
 from trionode.store.sqlite_identity import stored_identity
+from trionode.store.sqlite_keys import TABLE as KEYS
 from trionode.store.sqlite_opening import check_files, check_structure
 from trionode.store.sqlite_records import (
     CHECKSUM_DIFFERS,
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from trionode.routing.records import ObjectRecord
+    from trionode.store.object_lines import Exported
+
+_SELECT_SETTLED = "SELECT * FROM settled ORDER BY number"
 
 
 @attrs.frozen
@@ -55,6 +59,7 @@ class StoreInfo:
     offers_taken: int
     set_aside: int
     settled: int
+    keys: int
 
 
 @contextlib.contextmanager
@@ -116,6 +121,7 @@ def info(directory: Path) -> StoreInfo:
             offers_taken=len(books.taken),
             set_aside=set_aside,
             settled=_settled(connection),
+            keys=sum(len(each.keys) for each in books.hand_out_keys()),
         )
 
 
@@ -131,7 +137,7 @@ def _damaged_settled(connection: sqlite3.Connection) -> Iterator[Damage]:
     if schema.user_version(connection) < schema.SETTLED_SINCE:
         return
     shapes, width = Shapes(), len(schema.OBJECT_COLUMNS)
-    for row in connection.execute("SELECT * FROM settled ORDER BY number"):
+    for row in connection.execute(_SELECT_SETTLED):
         if shapes.record(row[:width], 0) is None or settled_of(row[width:]) is None:
             yield Damage("settled", row[0], CHECKSUM_DIFFERS, kept=False)
 
@@ -166,21 +172,36 @@ def _describe(body: bytes) -> str:
     return f"record {number} of {table}, set aside at {noticed_ms / 1000:.0f}: {reason}"
 
 
-def objects(directory: Path, skipped: list[int]) -> Iterator[ObjectRecord]:
-    """Every object that can be believed, in the order they came, with Unix times.
+def exported(directory: Path, skipped: list[str]) -> Iterator[Exported]:
+    """What can be believed of one moment, with Unix times; what cannot is named in `skipped`.
 
-    The numbers of those that cannot are added to `skipped`.
+    Objects in the order they came, those settled that are kept, and the keys of pushes.
     """
-    shapes = Shapes()
+    shapes, width = Shapes(), len(schema.OBJECT_COLUMNS)
     with reading(directory) as connection:
-        cursor = connection.execute(SELECT_OBJECTS)
-        while rows := cursor.fetchmany(CHUNK_OBJECTS):
-            for row in rows:
-                record = shapes.record(row, 0)
-                if record is None:
-                    skipped.append(row[0])
+        for row in _rows(connection, SELECT_OBJECTS):
+            record = shapes.record(row, 0)
+            if record is None:
+                skipped.append(f"record {row[0]} of objects")
+            else:
+                yield record
+        if schema.user_version(connection) >= schema.SETTLED_SINCE:
+            for row in _rows(connection, _SELECT_SETTLED):
+                record, left = shapes.record(row[:width], 0), settled_of(row[width:])
+                if record is None or left is None:
+                    skipped.append(f"record {row[0]} of settled")
                 else:
-                    yield record
+                    yield SettledRecord(record, *left)
+        books = Books()
+        damage = books.load(connection)
+        skipped += [f"record {each.number} of keys" for each in damage if each.table == KEYS]
+        yield from books.hand_out_keys()
+
+
+def _rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    cursor = connection.execute(query)
+    while rows := cursor.fetchmany(CHUNK_OBJECTS):
+        yield from rows
 
 
 def backup(directory: Path, target: Path) -> None:
