@@ -106,6 +106,17 @@ class Brain:
             events.Discarded: lambda event, _now: self._dead_letters.discarded(event),
             events.NodeForgotten: self._node_forgotten,
         }
+        self._wakers: dict[str, Callable[[Any, float], object]] = {
+            "due": self._due,
+            "plan": self._plan_due,
+            "credit": self._credit.withdraw,
+            "doubt": self._doubt_due,
+            "giver": self._takings.away_due,
+            "overdue": self._leases.overdue,
+            "away": self._consumers.away_too_long,
+            "keys": self._intake.keys_due,
+            "order": self._keys.due,
+        }
 
     @property
     def context(self) -> Context:
@@ -244,22 +255,9 @@ class Brain:
 
     def _tick(self, _event: events.Tick, now: float) -> None:
         context = self._context
-        fire: dict[str, Callable[[Any, float], object]] = {
-            "due": self._due,
-            "plan": self._plan_due,
-            "credit": self._credit.withdraw,
-            "doubt": self._doubt_due,
-            "giver": self._takings.away_due,
-            "overdue": self._leases.overdue,
-            "away": self._consumers.away_too_long,
-            "keys": self._intake.keys_due,
-            "order": self._keys.due,
-        }
-        fired = list(context.timers.due(now))
-        self._expire([key for _when, kind, key in fired if kind == "deadline"], now)
-        for _when, kind, key in fired:
-            if kind != "deadline":
-                fire[kind](key, now)
+        fired = context.timers.due(now)
+        if fired:
+            self._fire(fired, now)
         if context.custody.ordering.at_work:
             self._keys.end_turn(now)  # what these freed comes before what peers are granted
         if context.stale_interest:
@@ -280,6 +278,13 @@ class Brain:
             context.leftover = False
         if context.stale_grants:
             self._credit.flush(now)
+
+    def _fire(self, timers: list[tuple[float, str, Any]], now: float) -> None:
+        """Wake those whose time has come; deadlines first, all at once."""
+        self._expire([key for _when, kind, key in timers if kind == "deadline"], now)
+        for _when, kind, key in timers:
+            if kind != "deadline":
+                self._wakers[kind](key, now)
 
     def _wanted_nowhere(self, table: TypeTable, now: float) -> bool:
         """I7: whether there is no interest in a type left to remember."""

@@ -70,7 +70,8 @@ class Line:
 
     def __len__(self) -> int:
         """How many entries there are, with those of objects that are not ready any more."""
-        return len(self.entries) + sum(len(run.objects) for run in self.ahead)
+        count = len(self.entries)
+        return count + sum([len(run.objects) for run in self.ahead]) if self.ahead else count
 
     def put_back(self, held: HeldObject) -> None:
         """Add at the front."""
@@ -265,6 +266,10 @@ class Turns:
     """Leases of the highest since a lower one had a turn."""
     count: int = 0
     last: tuple[int, ...] = (0,) * PRIORITIES
+
+    def copy(self) -> Turns:
+        """The same, to be kept while this one goes on."""
+        return Turns(self.passed, self.count, self.last)
 
     def choose(self, waiting: list[int]) -> int:
         """The one of these priorities, from the highest to the lowest, that is served now."""

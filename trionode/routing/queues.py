@@ -6,8 +6,6 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from trionode.routing.lines import AWAKE, DEFAULT_PRIORITY, Line, Turns, Walk, priority_of
 from trionode.routing.model import HeldObject, State
 
@@ -135,14 +133,16 @@ class ReadyQueue:
     def _take_in_turns(self, taken: list[HeldObject], count: int, size_bytes: int) -> None:
         """Take by priority, with the turns of lower ones."""
         lines = self._by_priority()
-        while len(taken) < count and size_bytes > 0:
-            waiting = [priority for priority, line in lines.items() if line.first() is not None]
-            if not waiting:
-                break
-            self._before.append(attrs.evolve(self._turns))
-            held = lines[self._turns.choose(waiting)].pop()
+        waiting = [priority for priority, line in lines.items() if line.first() is not None]
+        while waiting and len(taken) < count and size_bytes > 0:
+            self._before.append(self._turns.copy())
+            chosen = self._turns.choose(waiting)
+            line = lines[chosen]
+            held = line.pop()
             taken.append(held)
             size_bytes -= len(held.payload)
+            if line.first() is None:
+                waiting.remove(chosen)
         for priority in [each for each, line in self._others.items() if not line]:
             del self._others[priority]
 
@@ -168,7 +168,9 @@ class ReadyQueue:
 
     def sweep(self, ready: int) -> None:
         """Drop stale entries when they outnumber the `ready` ones."""
-        entries = sum(map(len, self._lines()))
+        entries = len(self._plain) + len(self._suspects)
+        if self._others:
+            entries += sum(map(len, self._others.values()))
         if entries > COMPACT_FROM and entries > 2 * ready:
             self.purge()
 
@@ -205,7 +207,7 @@ class Scan:
             )
             if line
         }
-        self._turns = attrs.evolve(queue.moves)
+        self._turns = queue.moves.copy()
         self._at: Walk | None = None
 
     def next(self) -> HeldObject | None:
@@ -224,7 +226,7 @@ class Scan:
     def took(self) -> None:
         """The last object is being moved."""
         if len(self._walks) > 1:
-            self._queue.moves = attrs.evolve(self._turns)
+            self._queue.moves = self._turns.copy()
 
     def pass_over(self, held: HeldObject, until: float, wishes: Iterable[Way] = ()) -> None:
         """Have the last object stay; plans step over it until that time."""
@@ -303,7 +305,7 @@ class Timers:
         heapq.heapify(self._heap)
         self._sweep_at = max(SWEEP_TIMERS_FROM, 2 * len(self._heap))
 
-    def due(self, now: float) -> Iterable[tuple[float, str, Any]]:
+    def due(self, now: float) -> list[tuple[float, str, Any]]:
         """Remove and return what is due, in order of time."""
         heap = self._heap
         found = []

@@ -37,10 +37,16 @@ class ObjectRecord:
 
     def shifted(self, offset_s: float) -> ObjectRecord:
         """The same with its times on a clock that is `offset_s` ahead."""
-        return attrs.evolve(
-            self,
-            created=self.created + offset_s,
-            details=shifted(self.details, offset_s),
+        return ObjectRecord(
+            self.id,
+            self.type,
+            self.payload,
+            self.encoding,
+            self.fingerprint,
+            self.created + offset_s,
+            self.attempt,
+            shifted(self.details, offset_s),
+            self.stamp,
         )
 
 

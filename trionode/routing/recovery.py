@@ -38,7 +38,7 @@ class Recovery:
         self._residency = residency
         self._marked: dict[int, tuple[Offer, int, int]] = {}
         """Object id -> the offer it was last on, its index there, and the offer's stamp."""
-        self._shapes: dict[Shape, Shape] = {}
+        self._shapes: dict[tuple[str, str], Shape] = {}
 
     def recovered(self, event: events.Recovered, now: float) -> None:
         """Take in a part of what the store had; offers must come before the objects on them."""
@@ -68,7 +68,7 @@ class Recovery:
         """Let keys wait again for what other nodes had of them."""
         context = self._context
         for item in objects:
-            if item.detail("behind"):
+            if item.details is not None and item.details.get("behind"):
                 for peer in dict.fromkeys(context.custody.ordering.recovered(item, now)):
                     context.timers.set(now + context.options.in_doubt_timeout_s, "order", peer)
 
@@ -80,8 +80,11 @@ class Recovery:
             self._marked[id_] = (offer, index, given.stamp)
 
     def _object(self, record: ObjectRecord, now: float) -> HeldObject:
-        shape = Shape(record.encoding, record.fingerprint)
-        shape = self._shapes.setdefault(shape, shape)
+        names = (record.encoding, record.fingerprint)
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = self._shapes[names] = Shape(*names)
+        details = record.details
         item = HeldObject(
             record.id,
             self._context.custody.table(record.type),
@@ -90,15 +93,16 @@ class Recovery:
             record.created,
             now,
             attempt=record.attempt,
-            details=record.details,
+            details=details,
         )
         offer, index, stamp = self._marked.get(record.id, (None, 0, 0))
         if offer is not None and record.stamp < stamp:
             item.state = State.TRANSFERRING
             item.holder = offer
             offer.objects[index] = item
-        elif item.detail("dead") is not None:
-            item.state = State.DEAD
-        elif item.detail("due", now) > now:
-            item.state = State.DELAYED
+        elif details is not None:
+            if details.get("dead") is not None:
+                item.state = State.DEAD
+            elif details.get("due", now) > now:
+                item.state = State.DELAYED
         return item

@@ -104,7 +104,7 @@ class _Walk:
 _TOLD_ONLY = ("history", "history_dropped")
 """Rare properties of objects that are for people: nothing depends on them."""
 _SKIPPED: dict[str, tuple[str, ...]] = {
-    "Brain": ("_handlers",),
+    "Brain": ("_handlers", "_wakers"),
     "Leases": ("_actions",),
     "Grants": ("_seen",),
     "Moves": ("_seen", "hops", "returns", "returned", "_by_name"),

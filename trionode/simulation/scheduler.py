@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 class Scheduler:
     """Simulated time, in seconds, and the calls that wait for theirs; ties in order of making."""
 
-    __slots__ = ("_count", "_heap", "done", "time")
+    __slots__ = ("_count", "_heap", "time")
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.done = 0
         self._count = 0
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+
+    @property
+    def done(self) -> int:
+        """How many calls were made."""
+        return self._count - len(self._heap)
 
     def at(self, time: float, call: Callable[..., None], *args: Any) -> None:
         """Make a call at a time that has not passed."""
@@ -36,6 +40,5 @@ class Scheduler:
         pop = heapq.heappop
         while heap and heap[0][0] <= until:
             self.time, _, call, args = pop(heap)
-            self.done += 1
             call(*args)
         self.time = until
