@@ -301,7 +301,7 @@ class Consumer:
         if self._resumes:
             self._world.scheduler.after(AGAIN_S, self._finish, life, batch)
             return
-        if self.habit == GOOD:
+        if self.habit is GOOD:
             self._settle("ack", batch)
             return
         groups: dict[str, list[Leased]] = {}
@@ -342,7 +342,7 @@ class Consumer:
         delay_s = None
         if action == "nack":
             delay_s = self._generator.pick((None, 0.0, 0.2))
-        payloads = [b"r%d" % self._generator.below(1 << 30) for _ in ids]
+        draws = [self._generator.below(1 << 30) for _ in ids]
         self._say(
             events.Settled(
                 self.stream,
@@ -352,7 +352,7 @@ class Consumer:
                 attempts,
                 delay_s,
                 "it did not work" if action == "nack" else "",
-                payloads if action == "replace" else [],
+                [b"r%d" % draw for draw in draws] if action == "replace" else [],
                 SHAPE if action == "replace" else None,
                 self._results(leases) if action == "emit" else [],
             )

@@ -19,8 +19,11 @@ def check_recovered(record: ObjectRecord, item: HeldObject) -> None:
     same = isinstance(item.payload, Spilled) or item.payload == record.payload
     if (item.table.name, item.attempt) != as_written or not same:
         raise InvariantBroken("I1", "another object came back from the disk", item.id)
+    if record.details is item.details is None:
+        return
+    written, found = record.details or {}, item.details or {}
     for name in ("due", "deadline", "dead"):
-        if ((record.details or {}).get(name) is None) != (item.detail(name) is None):
+        if (written.get(name) is None) != (found.get(name) is None):
             raise InvariantBroken("I1", f"its {name} did not survive a restart", item.id)
 
 

@@ -60,8 +60,10 @@ class Disk:
             if change.anew:
                 self.producers.pop(producer, None)
             self._accept(producer, change.accepted, change.floor)
-        _apply(self.given, batch.given)
-        _apply(self.taken, batch.taken)
+        if batch.given:
+            _apply(self.given, batch.given)
+        if batch.taken:
+            _apply(self.taken, batch.taken)
         if batch.keys_until is not None:
             self.keys = [each for each in self.keys if each.at > batch.keys_until]
         self.keys += batch.keys

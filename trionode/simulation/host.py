@@ -136,8 +136,7 @@ class Host:
         assert self.disk is not None
         assert self.writing is not None
         self.disk.write(self.writing)
-        kept = list(self.writing.kept)
-        self.writing = None
+        kept, self.writing = self.writing.kept, None
         for effect in self.writing_waiting.take():
             self.carry(self, effect, now)
         brain = self.brain

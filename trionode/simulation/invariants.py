@@ -99,7 +99,8 @@ class Invariants:
             for id_ in self.moves.returned:
                 self.rates.returned(id_)
             self.grants.observe(host, event, out, now)
-            self.order.observe(host, out)
+            if out:
+                self.order.observe(host, out)
         if kind is events.LinkDown:
             self._check_undisturbed(out)
         if self._calm and kind is events.OfferCame:

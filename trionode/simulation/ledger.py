@@ -332,14 +332,15 @@ class Ledger:
             if (
                 fate.settled
                 or fate.discarded
-                or any(
-                    id_ in self.leases[other].valid for other in fate.holders if other != host.index
-                )
+                or (len(fate.holders) > 1 and self._leased_elsewhere(fate, id_, host.index))
             ):
                 self._duplicate(fate, id_, "delivered twice")
             self._check_delivery(fate, id_, item)
             if fate.timed:
                 self.times.check_delivery(host, event, fate, item)
+
+    def _leased_elsewhere(self, fate: Fate, id_: int, index: int) -> bool:
+        return any(id_ in self.leases[other].valid for other in fate.holders if other != index)
 
     def _check_delivery(self, fate: Fate, id_: int, item: Any) -> None:
         if fate.excuses:
@@ -395,13 +396,14 @@ class Ledger:
                 continue
             done.add(index)
             fate = self.fates[id_]
-            self.count(f"settles by {event.action}")
             if event.action == "nack":
                 self._failed(lease)
                 self.times.nacked(fate, event.delay_s, lease.window.wishes)
             elif event.action == "replace":
                 fate.attempt = 1
                 fate.contents.append(event.payloads[index])
+        if done:
+            self.count(f"settles by {event.action}", len(done))
         if event.emitted:
             self._emitted(host, event, done, out)
 

@@ -34,8 +34,8 @@ class _Node:
     ranks: dict[Key, dict[int, int]] = attrs.field(factory=dict)
     seen: dict[int, Key] = attrs.field(factory=dict)
     returned: dict[int, None] = attrs.field(factory=dict)
-    idle: dict[tuple[str, int], int] = attrs.field(factory=dict)
-    """(type, priority) -> leases of others since it was served, while it waited."""
+    idle: dict[str, dict[int, int]] = attrs.field(factory=dict)
+    """Type -> of each priority that waits: leases of others since it was served."""
 
 
 class Order:
@@ -67,7 +67,7 @@ class Order:
         for key, ranks in list(node.ranks.items()):
             node.ranks[key] = {id_: rank for id_, rank in ranks.items() if id_ in found}
         for item in found.values():
-            if item.detail("dead") is None:
+            if item.details is not None and item.detail("dead") is None:
                 self._came(node, item)
 
     def observe(self, host: Host, out: list[Effect]) -> None:
@@ -149,18 +149,16 @@ class Order:
         assert host.brain is not None
         table = objects[0].table
         lines = table.ready.waiting()
-        served = [priority_of(item) for item in objects if not item.suspect]
-        if len(lines) + len(set(served)) < 2 and not node.idle:
+        before = node.idle.pop(table.name, {})
+        if not lines:
             return
-        for priority in range(10):
-            place = (table.name, priority)
-            if priority not in lines:
-                node.idle.pop(place, None)
-                continue
-            idle = node.idle.get(place, 0)
+        served = [priority_of(item) for item in objects if not item.suspect]
+        node.idle[table.name] = idles = {}
+        for priority in lines:
+            idle = before.get(priority, 0)
             for each in served:
                 idle = 0 if each == priority else idle + 1
                 if idle >= BOUND:
                     text = f"priority {priority} of {table.name} has no turn in {idle} leases"
                     raise InvariantBroken("priority", text, objects[0].id)
-            node.idle[place] = idle
+            idles[priority] = idle

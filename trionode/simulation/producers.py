@@ -72,7 +72,9 @@ class Producer:
 
     def rare(self, sequence: int) -> dict[str, Any]:
         """The properties of an object, if it has any: of its own, and for its place in order."""
-        return {**self._times_and_keys(), **self._order(sequence)}
+        rare = self._order(sequence)
+        times_and_keys = self._times_and_keys()
+        return {**times_and_keys, **rare} if times_and_keys else rare
 
     def _times_and_keys(self) -> dict[str, Any]:
         """Now and then an object that must wait, that expires, or with a key: its properties."""

@@ -103,36 +103,34 @@ class Trace:
 
     def event(self, time: float, node: int, event: object, out: list[Effect]) -> None:
         """A brain took an event and answered with these effects."""
-        kind = type(event)
+        kind, lines = type(event), self._lines
         codes = _CODES
         did = "".join([codes[type(effect)] for effect in out])
-        self._line(f"{time!r} {node} {kind.__name__} {_DETAILS[kind](event)} {did}")
-
-    def note(self, time: float, text: str) -> None:
-        """Something else happened."""
-        self._line(f"{time!r} {text}")
-
-    def _line(self, line: str) -> None:
-        lines = self._lines
-        lines.append(line)
-        if self._tail is not None:
-            self._tail.append(line)
+        lines.append(f"{time!r} {node} {kind.__name__} {_DETAILS[kind](event)} {did}")
         if len(lines) >= LINES_AT_ONCE:
             self._flush()
 
+    def note(self, time: float, text: str) -> None:
+        """Something else happened."""
+        self._lines.append(f"{time!r} {text}")
+
     def _flush(self) -> None:
-        self._hash.update("\n".join(self._lines).encode())
-        self._hash.update(b"\n")
-        self._lines.clear()
+        if self._lines:
+            self._lines.append("")
+            self._hash.update("\n".join(self._lines).encode())
+            self._lines.pop()
+            if self._tail is not None:
+                self._tail.extend(self._lines)
+            self._lines.clear()
 
     def digest(self) -> str:
         """The hash of all lines so far."""
-        if self._lines:
-            self._flush()
+        self._flush()
         return self._hash.hexdigest()
 
     def tail(self, object_id: int = 0, lines: int = 60) -> list[str]:
         """The last lines kept; with an object, only those that name it or are no events of it."""
+        self._flush()
         kept = list(self._tail or ())
         if object_id:
             wanted = (str(object_id), str(object_id >> 48))

@@ -51,6 +51,7 @@ class World:
             every=settings.every,
             faults=settings.faults,
         )
+        self._times = self.invariants.ledger.times
         self.figures = Figures()
         self.producers: list[Producer] = []
         self.consumers: list[Consumer] = []
@@ -105,7 +106,7 @@ class World:
 
     def observe(self, host: Host, event: object, out: list[Effect], now: float) -> None:
         """Every event of every brain passes here, with what it caused."""
-        time = self.invariants.ledger.times.time = self.scheduler.time
+        time = self._times.time = self.scheduler.time
         self.trace.event(time, host.index, event, out)
         self.figures.observe(host.index, event, out)
         self.invariants.observe(host, event, out, now)
