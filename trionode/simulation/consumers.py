@@ -188,6 +188,16 @@ class Consumer:
             self._say(events.Unsubscribed(self.stream, self.subscription))
             self._subscribe()
 
+    def begin_anew(self) -> None:
+        """End the subscription and begin another one, also if it is away: then not as who it was.
+
+        One that has settled nothing of late would come back to what it never settles.
+        """
+        if not self.stream:
+            self._resumes = 0
+            self._lose_stream()
+        self.resubscribe()
+
     def set_credit(self, credit: int) -> None:
         """Another window for the same subscription."""
         self.credit = credit

@@ -94,7 +94,7 @@ class Simulation(World):
         for consumer in self.consumers:
             consumer.habit = HABITS[0]
             consumer.set_credit(max(1, consumer.credit))
-            consumer.resubscribe()
+            consumer.begin_anew()
         up = [node for node in self.nodes if node.up]
         self._random.shuffle(up)
         served: dict[SimulatedNode, None] = {}
