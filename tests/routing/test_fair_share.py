@@ -42,6 +42,43 @@ def test_a_stream_of_pushes_of_one_type_does_not_starve_another_in_the_same_wind
     assert not waiting
 
 
+@pytest.mark.parametrize("nodes", ["a", "ab"])
+def test_a_type_that_gets_ever_more_is_not_starved_by_the_backlog_of_another(nodes) -> None:
+    """Both share the window of a pattern, at their own node and across a link."""
+    mesh = Mesh(*nodes, transfer_after_s=0.0)
+    if nodes == "ab":
+        mesh.link("a", "b")
+    mesh["a"].push("shop.backlog", count=300)
+    waiting = set(mesh["a"].push("shop.stream"))
+    consumer = mesh[nodes[-1]].consumer("shop.>", credit=1)
+    for _ in range(20):
+        mesh.run()
+        (lease,) = consumer.take()
+        waiting.discard(lease.id)
+        waiting.update(mesh["a"].push("shop.stream"))
+        mesh.run()
+        consumer.ack(lease)
+    assert len(waiting) <= 12, "half of the turns are its own"
+
+
+def test_a_stream_of_pushes_does_not_starve_who_waits_at_the_other_end_of_a_link() -> None:
+    """They come with the credit, in the same turn of the node."""
+    mesh = Mesh("a", "b", transfer_after_s=0.0)
+    mesh.link("a", "b")
+    mesh["a"].push("shop.many", count=10)
+    waiting = set(mesh["a"].push("shop.few", count=5))
+    consumer = mesh["b"].consumer("shop.>", credit=1)
+    mesh.run()
+    for _ in range(14):
+        (lease,) = consumer.take()
+        waiting.discard(lease.id)
+        consumer.ack(lease)
+        mesh["b"].tick()
+        mesh["a"].push("shop.many")
+        mesh.run()
+    assert not waiting
+
+
 def test_subscriptions_of_one_type_take_turns_whatever_their_windows() -> None:
     mesh = Mesh("a")
     consumers = [mesh["a"].consumer("T", credit=credit) for credit in (1, 2, 64)]

@@ -226,3 +226,67 @@ def test_many_suspects_that_wait_cost_a_push_nothing() -> None:
         big.open_window(1 << 20)
         pair.append(big)
     assert_no_dearer(lambda each: each.push(1), *pair)
+
+
+def test_credit_for_a_pattern_costs_the_same_however_many_types_wait_for_it() -> None:
+    pair = []
+    for types in (20, 2000):
+        big = Big(links=1)
+        big.handle(events.InterestTold(1, True, [RouteUpdate(">", ("p1",), "p1", 1, 1, 1)]))
+        for number in range(types):
+            big.push(3, f"T{number}")
+        big.tick()
+        pair.append(big)
+    limits = {id(big): 0 for big in pair}
+
+    def grant(big: Big) -> None:
+        limits[id(big)] += 2
+        big.handle(events.CreditGranted(1, [(">", 1, limits[id(big)], 1 << 30)]))
+        big.tick()
+        assert not big.brain.work_flagged
+        assert big.brain.interest.links[1].give[">"].credit == 0
+
+    assert_no_dearer(grant, *pair)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_grant_for_a_pattern_costs_the_same_however_many_types_were_here(local) -> None:
+    """At a consumer's node, and at a relay to one."""
+    pair = []
+    for types in (20, 2000):
+        big = Big(links=2)
+        route = RouteUpdate("x.>", ("p2", "far"), "far", 1, 1, 1)
+        if local:
+            big.handle(events.ConsumerCame(7))
+            big.handle(events.Subscribed(7, 1, ("x.>",), types + 10, 1 << 30))
+        else:
+            big.handle(events.InterestTold(2, True, [route]))
+        big.tick()
+        for number in range(types):
+            offer = (f"x.T{number}", Shape(), [number + 1], [b"x"], [0.0], [1], {}, False)
+            big.handle(events.OfferCame(1, number + 1, "x.>", _epoch(big), *offer))
+            big.tick()
+            ids = [number + 1]
+            if local:
+                big.handle(events.Settled(7, 1, "ack", ids))
+            else:
+                big.handle(events.CreditGranted(2, [("x.>", 1, number + 1, 1 << 30)]))
+                big.tick()
+                big.handle(events.OfferAnswered(2, 1, number + 1, True, ()))
+        big.tick()
+        assert not big.brain.context.custody.objects
+        pair.append(big)
+
+    def wish(big: Big) -> None:
+        account = big.brain.interest.links[1].take["x.>"]
+        limit = account.limit
+        wanted = account.received + account.outstanding + 1
+        big.handle(events.BacklogTold(1, [("x.>", account.epoch, wanted)]))
+        big.tick()
+        assert account.limit > limit
+
+    assert_no_dearer(wish, *pair)
+
+
+def _epoch(big: Big) -> int:
+    return big.brain.interest.links[1].take["x.>"].epoch

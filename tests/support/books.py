@@ -189,3 +189,4 @@ def check_no_interest_left(brain: Brain) -> None:
     assert unused == []
     context = brain.context
     assert (context.stale_plans, context.stale_interest, context.stale_grants) == ({}, {}, {})
+    assert context.fresh_credit == {}

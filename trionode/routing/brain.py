@@ -148,7 +148,7 @@ class Brain:
         """Whether a tick has something to do now."""
         context = self._context
         stale = context.stale_plans or context.stale_interest or context.stale_grants
-        return bool(stale or context.leftover)
+        return bool(stale or context.fresh_credit or context.leftover)
 
     @property
     def wake_at(self) -> float | None:
@@ -262,13 +262,16 @@ class Brain:
             self._keys.end_turn(now)  # what these freed comes before what peers are granted
         if context.stale_interest:
             self._interest.flush()
+        # Who waits for credit comes before what was pushed while it came.
+        fresh_credit, context.fresh_credit = context.fresh_credit, {}
+        for handle, pattern in fresh_credit:
+            self._rebalancer.serve(handle, pattern, now)
         plans = list(context.stale_plans)
         context.stale_plans.clear()
         for name in plans:
             table = context.custody.tables.get(name)
             if table is None:
                 continue
-            table.ready.sweep(table.counts[State.READY])
             if table.unused and self._wanted_nowhere(table, now):
                 context.custody.forget(table)
             else:

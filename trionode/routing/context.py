@@ -15,7 +15,7 @@ from trionode.routing.subscriptions import Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trionode.routing.effects import Effect
+    from trionode.routing.effects import Effect, Handle
     from trionode.routing.links import Link
     from trionode.routing.options import RoutingOptions
 
@@ -30,7 +30,8 @@ class Context:
 
     `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
     next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
-    grants to recompute. `leftover`: a leaving node may have something to hand over. `now` is
+    grants to recompute. `fresh_credit`: links and patterns for which peers stated what they accept,
+    and which of the types that wait for it are to be planned is seen then. `leftover`: a leaving node may have something to hand over. `now` is
     the time of the current turn.
     """
 
@@ -45,6 +46,7 @@ class Context:
     stale_plans: dict[str, None] = attrs.field(factory=dict)
     stale_interest: dict[str, None] = attrs.field(factory=dict)
     stale_grants: dict[str, None] = attrs.field(factory=dict)
+    fresh_credit: dict[tuple[Handle, str], None] = attrs.field(factory=dict)
     draining: bool = False
     leftover: bool = False
     now: float = 0.0

@@ -23,6 +23,8 @@ from trionode.routing.model import State
 from trionode.routing.weights import OBJECT_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trionode.routing import events
     from trionode.routing.context import Context
     from trionode.routing.custody import TypeTable
@@ -202,8 +204,7 @@ class Credit:
         if demand is None or not demand.free:
             return 0, 0
         tables = self._context.custody.patterns.backlog_of(key)
-        waiting = sum([table.counts[State.READY] for table in tables])
-        return demand.free - waiting, demand.free_bytes
+        return _rest(demand.free, tables, (State.READY,)), demand.free_bytes
 
     def _relay_room(self, key: str) -> tuple[int, int]:
         """Objects and bytes of a key that could be held for others, were nothing granted.
@@ -211,9 +212,8 @@ class Credit:
         What does not move on, as dead letters, takes no part of the window.
         """
         moving = (State.READY, State.BLOCKED, State.LEASED, State.TRANSFERRING)
-        tables = self._context.custody.patterns.tables_of(key)
-        held = sum([table.counts[state] for table in tables for state in moving])
-        return self._context.options.relay_window - held, RELAY_BYTES
+        tables = self._context.custody.patterns.holders_of(key)
+        return _rest(self._context.options.relay_window, tables, moving), RELAY_BYTES
 
     def _time(self, account: TakeAccount, when: float) -> None:
         if not account.timed:
@@ -239,7 +239,10 @@ class Credit:
                 account.wished = 0  # the peer has forgotten our wish with the credit it withdrew
             account.limit = limit
             account.byte_limit = byte_limit
-            self._context.replan(self._context.custody.patterns.backlog_of(key))
+            if key in self._context.custody.patterns.open_ones:
+                self._context.fresh_credit[link.handle, key] = None
+            else:
+                self._context.replan(self._context.custody.patterns.backlog_of(key))
 
     def wish(self, link: Link, key: str, table: TypeTable, surplus: int) -> None:
         """Tell a peer how many more objects we would like to offer, when that is news to it."""
@@ -264,3 +267,13 @@ class Credit:
         """Charge an offer."""
         account.offered += count
         account.offered_bytes += size_bytes
+
+
+def _rest(window: int, tables: Iterable[TypeTable], states: tuple[State, ...]) -> int:
+    """What the objects in these states leave of a window; 0 or less: nothing, however many more."""
+    for table in tables:
+        for state in states:
+            window -= table.counts[state]
+        if window <= 0:
+            break
+    return window

@@ -147,6 +147,8 @@ class Custody:
                 self.ordering.stand(item)
         table.ready.append(ready)
         self._flow(table, door, len(objects), size_bytes, inward=True)
+        if len(table.keys) > 1:
+            self.patterns.hold(table)
         if table.watchers and door != "recovered":
             self.watching.copy(table, objects, door)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,7 +17,8 @@ class GiveAccount:
     """As giver, per link and key: what we offered and what the peer accepts, since `epoch` began.
 
     `wished` is the last count up to which we told the peer that we would like to offer; `surplus`
-    what waits for more credit, by type, `surplus_sum` of all types that belong to the key.
+    what waits for more credit, by type, in the order in which the types have their turn;
+    `surplus_sum` of all types that belong to the key.
     """
 
     epoch: int
@@ -25,15 +27,26 @@ class GiveAccount:
     limit: int = 0
     byte_limit: int = 0
     wished: int = 0
-    surplus: dict[str, int] = attrs.field(factory=dict)
+    surplus: OrderedDict[str, int] = attrs.field(factory=OrderedDict)
     surplus_sum: int = 0
 
     def set_surplus(self, type_: str, count: int) -> int:
-        """Note how many more objects of a type could be offered; returns how many of all types."""
-        self.surplus_sum += count - self.surplus.pop(type_, 0)
+        """Note how many more objects of a type could be offered; returns how many of all types.
+
+        A type that waits already keeps its place: one that gets ever more would else have no turn.
+        """
+        self.surplus_sum += count - self.surplus.get(type_, 0)
         if count:
             self.surplus[type_] = count
+        else:
+            self.surplus.pop(type_, None)
         return self.surplus_sum
+
+    def next_type(self) -> str:
+        """The type whose turn it is of those that wait for credit; it goes to the end."""
+        type_ = next(iter(self.surplus))
+        self.surplus.move_to_end(type_)
+        return type_
 
     @property
     def credit(self) -> int:

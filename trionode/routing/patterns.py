@@ -16,7 +16,7 @@ import attrs
 from trionode.routing.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from trionode.routing.custody import TypeTable
 
@@ -44,16 +44,17 @@ def matches(pattern: str, name: str) -> bool:
 
 @attrs.define(eq=False)
 class Pattern:
-    """A pattern that somebody uses: the tables that belong to it, and those with ready objects.
+    """A pattern that somebody uses: the tables that belong to it, and those with objects.
 
-    `waiting` holds every table with ready objects, and may hold some without. `uses` counts who
-    opened it.
+    `waiting` holds every table with ready objects that nobody here has credit for, and may hold
+    some without; `holders` the same of objects in any state. `uses` counts who opened it.
     """
 
     key: str
     uses: int = 0
     tables: dict[TypeTable, None] = attrs.field(factory=dict)
     waiting: OrderedDict[TypeTable, None] = attrs.field(factory=OrderedDict)
+    holders: dict[TypeTable, None] = attrs.field(factory=dict)
 
     def add(self, table: TypeTable) -> None:
         """Note a table that belongs to the pattern."""
@@ -61,6 +62,8 @@ class Pattern:
         self.tables[table] = None
         if table.counts[State.READY]:
             self.waiting[table] = None
+        if table.held:
+            self.holders[table] = None
 
     def backlog(self) -> Iterator[TypeTable]:
         """The tables with ready objects, each once, the one that was served last at the end.
@@ -116,13 +119,20 @@ class Patterns:
             pattern = self.open_ones[key]
             pattern.tables.pop(table)
             pattern.waiting.pop(table, None)
+            pattern.holders.pop(table, None)
 
     def wait(self, table: TypeTable) -> None:
-        """A type with patterns has ready objects that nobody here has credit for."""
+        """A type with patterns has ready objects that nobody here has credit for.
+
+        If it waits already it keeps its place: more of it coming must not cost it its turn.
+        """
         for key in table.keys[1:]:
-            waiting = self.open_ones[key].waiting
-            waiting[table] = None
-            waiting.move_to_end(table)
+            self.open_ones[key].waiting[table] = None
+
+    def hold(self, table: TypeTable) -> None:
+        """Objects of a type with patterns came into custody."""
+        for key in table.keys[1:]:
+            self.open_ones[key].holders[table] = None
 
     def tables_of(self, key: str) -> Iterable[TypeTable]:
         """The tables of a key that there are."""
@@ -132,10 +142,33 @@ class Patterns:
         table = self._tables.get(key)
         return () if table is None else (table,)
 
-    def backlog_of(self, key: str) -> Iterable[TypeTable]:
+    def backlog_of(self, key: str) -> Iterator[TypeTable]:
         """The tables of a key that have ready objects."""
         pattern = self.open_ones.get(key)
         if pattern is not None:
-            return [table for table in pattern.waiting if table.counts[State.READY]]
+            return _those(pattern.waiting, lambda table: table.counts[State.READY])
         table = self._tables.get(key)
-        return (table,) if table is not None and table.counts[State.READY] else ()
+        return iter((table,) if table is not None and table.counts[State.READY] else ())
+
+    def holders_of(self, key: str) -> Iterator[TypeTable]:
+        """The tables of a key that have objects."""
+        pattern = self.open_ones.get(key)
+        if pattern is not None:
+            return _those(pattern.holders, lambda table: table.held)
+        return iter(self.tables_of(key))
+
+
+def _those(
+    tables: dict[TypeTable, None], count: Callable[[TypeTable], int]
+) -> Iterator[TypeTable]:
+    """The tables of which there are some; the others are dropped, each when it is met."""
+    over = []
+    try:
+        for table in tables:
+            if count(table):
+                yield table
+            else:
+                over.append(table)
+    finally:
+        for table in over:
+            del tables[table]

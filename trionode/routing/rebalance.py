@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trionode.routing.context import Context
     from trionode.routing.credit import Credit
     from trionode.routing.custody import TypeTable
+    from trionode.routing.effects import Handle
     from trionode.routing.interest import Interest
     from trionode.routing.lines import Way
     from trionode.routing.links import GiveAccount, Link
@@ -60,9 +61,25 @@ class Rebalancer:
         self._givings = givings
         self._residency = residency
 
+    def serve(self, handle: Handle, pattern: str, now: float) -> None:
+        """A peer stated what it accepts of a pattern: types that wait for it take turns.
+
+        Looks at no more of them than can use it, and at one at least, which tells the peer what
+        more there is.
+        """
+        link = self._interest.links.get(handle)
+        account = None if link is None else link.give.get(pattern)
+        if account is None:
+            return
+        for _ in range(len(account.surplus)):
+            self.plan(self._context.custody.tables[account.next_type()], now)
+            if not account.credit or not account.surplus:
+                break
+
     def plan(self, table: TypeTable, now: float) -> None:
         """Offer what may be offered of one type now, and tell peers what more there is."""
         context = self._context
+        table.ready.sweep(table.counts[State.READY])
         lanes = self._lanes(table)
         if not lanes:
             table.wished = False
