@@ -262,7 +262,16 @@ class Brain:
             self._keys.end_turn(now)  # what these freed comes before what peers are granted
         if context.stale_interest:
             self._interest.flush()
-        # Who waits for credit comes before what was pushed while it came.
+        self._plan_transfers(now)
+        if context.leftover:
+            self._rebalancer.hand_over()
+            context.leftover = False
+        if context.stale_grants:
+            self._credit.flush(now)
+
+    def _plan_transfers(self, now: float) -> None:
+        """Offer what may be offered; who waits for credit comes before what came meanwhile."""
+        context = self._context
         fresh_credit, context.fresh_credit = context.fresh_credit, {}
         for handle, pattern in fresh_credit:
             self._rebalancer.serve(handle, pattern, now)
@@ -276,11 +285,6 @@ class Brain:
                 context.custody.forget(table)
             else:
                 self._rebalancer.plan(table, now)
-        if context.leftover:
-            self._rebalancer.hand_over()
-            context.leftover = False
-        if context.stale_grants:
-            self._credit.flush(now)
 
     def _fire(self, timers: list[tuple[float, str, Any]], now: float) -> None:
         """Wake those whose time has come; deadlines first, all at once."""

@@ -31,8 +31,8 @@ class Context:
     `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
     next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
     grants to recompute. `fresh_credit`: links and patterns for which peers stated what they accept,
-    and which of the types that wait for it are to be planned is seen then. `leftover`: a leaving node may have something to hand over. `now` is
-    the time of the current turn.
+    and which of the types that wait for it are to be planned is seen then. `leftover`: a leaving
+    node may have something to hand over. `now` is the time of the current turn.
     """
 
     node: str

@@ -158,9 +158,7 @@ class Patterns:
         return iter(self.tables_of(key))
 
 
-def _those(
-    tables: dict[TypeTable, None], count: Callable[[TypeTable], int]
-) -> Iterator[TypeTable]:
+def _those(tables: dict[TypeTable, None], count: Callable[[TypeTable], int]) -> Iterator[TypeTable]:
     """The tables of which there are some; the others are dropped, each when it is met."""
     over = []
     try:
