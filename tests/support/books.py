@@ -115,6 +115,11 @@ def _check_holders(brain: Brain) -> None:
     for stream in streams:
         leases = [lease for each in stream.subscriptions.values() for lease in each.leases.values()]
         assert stream.suspects == sum(lease.suspect for lease in leases) <= 1
+        taken_bytes = stream.lost_bytes + sum(len(lease.payload) for lease in leases)
+        assert stream.free_bytes == stream.limit_bytes - taken_bytes
+        assert stream.free_bytes >= 0 or len([one for one in leases if one.payload]) <= 1
+        assert stream.full or stream.free_bytes > 0
+        assert leases or stream.lost_bytes or not stream.full
     assert all(offers for offers in brain.givings.open.values()), "an empty book is kept"
     assert all(offers for offers in brain.takings.taken.values()), "an empty book is kept"
 
@@ -127,7 +132,7 @@ def _check_windows(context: Context) -> None:
             size_bytes = sum(len(item.payload) for item in window.leases.values())
             assert window.leased_bytes == size_bytes
             free_bytes = max(0, window.credit_bytes - size_bytes)
-            open_ = free_bytes and not window.stream.silent
+            open_ = free_bytes and not window.stream.holds_back
             free = max(0, window.credit - len(window.leases)) if open_ else 0
             assert (window.free, window.free_bytes) == (free, free_bytes)
             assert not free or list(demand.available).count(window) == 1

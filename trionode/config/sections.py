@@ -22,6 +22,11 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 MESSAGE_HEADROOM_BYTES = 2 * MIB
+STREAM_PART = 2
+"""Of what may wait unsent on a call, one part in so many may be payloads that are unsettled, so
+that what goes with them finds room as well."""
+WATCH_PART = 4
+"""The same of copies for those who watch."""
 """How much longer a message may be than the largest object: its columns and its details."""
 
 _ROUTING = RoutingOptions()
@@ -304,6 +309,7 @@ class Config:
         return RoutingOptions(
             **_values(self.routing),
             max_held_bytes=self.limits.memory_bytes,
+            stream_bytes=self.http2.max_unsent_bytes // STREAM_PART,
             payload_limit_bytes=self.memory.payload_limit,
             producers_remembered=self.limits.producers_remembered,
             key_window_s=self.limits.key_window_s,

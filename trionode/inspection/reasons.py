@@ -138,6 +138,12 @@ class Reasons:
         unsettled = len(subscription.leases)
         if unsettled >= subscription.credit:
             return f"{who} has used up its credit: {unsettled} of {subscription.credit} unsettled"
+        stream = subscription.stream
+        if stream.full:
+            return (
+                f"{who} has used up what its subscriptions may have in bytes together:"
+                f" {stream.limit_bytes - stream.free_bytes} of {stream.limit_bytes} unsettled"
+            )
         if not subscription.free:
             return (
                 f"{who} has used up its credit in bytes:"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trionode.config.sections import STREAM_PART, WATCH_PART
 from trionode.errors import ConnectionLost, Refused
 from trionode.node import convert
 from trionode.node.admitting import Subscribed
@@ -46,8 +47,8 @@ class Consuming:
         self._clock = clock
         self._streams: dict[int, ConsumerStream] = {}
         self._settles = Settles(context, clock)
-        # A window of bytes must fit what may wait unsent, with its largest object and more.
-        self._bytes_max = context.config.http2.max_unsent_bytes // 2
+        unsent_bytes = context.config.http2.max_unsent_bytes
+        self._bytes_max = unsent_bytes // STREAM_PART
         self._handlers: dict[type, Callable[[ConsumerStream, Any], None]] = {
             frames.Subscribe: self._subscribe,
             frames.Watch: self._watch,
@@ -56,7 +57,9 @@ class Consuming:
             frames.Settle: self._settle,
             frames.Heard: self._heard,
         }
-        self._watchers = Watchers(self._tell, clock, context.counters)
+        self._watchers = Watchers(
+            self._tell, clock, context.counters, limit_bytes=unsent_bytes // WATCH_PART
+        )
         context.engine.connect(
             {
                 effects.Copy: self._watchers.show,

@@ -26,6 +26,15 @@ Key = tuple[int, int]
 
 
 @attrs.define(eq=False)
+class Buffers:
+    """Those of all watchers on one stream, and how much they may hold together."""
+
+    limit_bytes: int
+    size_bytes: int = 0
+    watchers: int = 0
+
+
+@attrs.define(eq=False)
 class Watcher:
     """One watching subscription: its buffer, and the sizes of what is in it.
 
@@ -33,6 +42,7 @@ class Watcher:
     """
 
     types: tuple[str, ...]
+    buffers: Buffers
     credit: int = 0
     credit_bytes: int = 0
     sent: int = 0
@@ -45,31 +55,52 @@ class Watcher:
         """The handler has taken the first `count` copies."""
         for _ in range(min(count, self.sent) - self.taken):
             self.taken += 1
-            self.size_bytes -= self.sizes.popleft()
+            size_bytes = self.sizes.popleft()
+            self.size_bytes -= size_bytes
+            self.buffers.size_bytes -= size_bytes
 
     def room_for(self, sizes: list[int]) -> int:
         """How many of these copies the buffer has a place for, whose places are then taken."""
         fitting = 0
+        buffers = self.buffers
         for size_bytes in sizes:
             if len(self.sizes) >= self.credit or self.size_bytes >= self.credit_bytes:
                 break
+            if buffers.size_bytes and buffers.size_bytes + size_bytes > buffers.limit_bytes:
+                break
             self.sizes.append(size_bytes)
             self.size_bytes += size_bytes
+            buffers.size_bytes += size_bytes
             fitting += 1
         self.sent += fitting
         return fitting
 
 
 class Watchers:
-    """All watchers of a node; `tell` sends a frame on a stream."""
+    """All watchers of a node.
+
+    Args:
+        tell: sends a frame on a stream.
+        clock: the brain's.
+        counters: where what was dropped is counted.
+        limit_bytes: how much may be under way to all watchers of a stream, or else one object.
+    """
 
     def __init__(
-        self, tell: Callable[[int, Frame], None], clock: Callable[[], float], counters: Counters
+        self,
+        tell: Callable[[int, Frame], None],
+        clock: Callable[[], float],
+        counters: Counters,
+        *,
+        limit_bytes: int,
     ) -> None:
         self._tell = tell
         self._clock = clock
         self._counters = counters
+        self._limit_bytes = limit_bytes
         self._watchers: dict[Key, Watcher] = {}
+        self._buffers: dict[int, Buffers] = {}
+        """By stream."""
 
     def find(self, key: Key) -> Watcher | None:
         """A watcher by its stream and number."""
@@ -77,17 +108,24 @@ class Watchers:
 
     def begin(self, key: Key, types: tuple[str, ...]) -> Watcher:
         """A watcher begins."""
-        watcher = self._watchers[key] = Watcher(types)
+        buffers = self._buffers.setdefault(key[0], Buffers(self._limit_bytes))
+        buffers.watchers += 1
+        watcher = self._watchers[key] = Watcher(types, buffers)
         return watcher
 
     def end(self, key: Key) -> None:
         """A watcher ends."""
-        del self._watchers[key]
+        watcher = self._watchers.pop(key)
+        buffers = watcher.buffers
+        buffers.size_bytes -= watcher.size_bytes
+        buffers.watchers -= 1
+        if not buffers.watchers:
+            del self._buffers[key[0]]
 
     def gone(self, stream: int) -> None:
         """A stream ended."""
         for key in [key for key in self._watchers if key[0] == stream]:
-            del self._watchers[key]
+            self.end(key)
 
     def took(self, key: Key, count: int) -> None:
         """A watcher has taken the first `count` copies; it is told what was dropped meanwhile."""

@@ -39,9 +39,12 @@ class Consumers:
             # The consumer has noticed earlier than this node that the old stream is broken.
             self._broken(book.streams.pop(before.handle), now)
             before = book.secrets.get(event.secret)
-        stream = before or ConsumerStream(event.stream, secret=event.secret)
+        stream = before or ConsumerStream(
+            event.stream, secret=event.secret, limit_bytes=self._context.options.stream_bytes
+        )
         stream.handle, stream.label, stream.confirms = event.stream, event.label, event.confirms
-        stream.told, stream.heard, stream.silent = 0, 0, False
+        stream.told, stream.heard = 0, 0
+        stream.hear()
         book.streams[event.stream] = stream
         if event.secret:
             book.secrets[event.secret] = stream
@@ -136,12 +139,9 @@ class Consumers:
         if stream is None:
             return
         stream.heard = max(stream.heard, event.count)
-        if stream.silent and stream.heard >= stream.told:
-            stream.silent = False
-            subscriptions = list(stream.subscriptions.values())
-            for subscription in subscriptions:
-                subscription.refresh()
-            self._leases.credit_freed(subscriptions)
+        if (stream.silent or stream.lost_bytes) and stream.heard >= stream.told:
+            stream.hear()
+            self._leases.credit_freed(list(stream.subscriptions.values()))
 
     def _end(self, subscriptions: list[Subscription], now: float, *, dead: bool) -> None:
         context, leases = self._context, self._leases

@@ -5,7 +5,7 @@ Never talks to peers; whatever changes here only flags work for the next tick.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from trionode.routing import effects, history
 from trionode.routing.failures import acquit, lessee
@@ -61,11 +61,17 @@ class Leases:
                 share = min(-(-counts[State.READY] // turns), subscription.free)
                 turns -= 1
                 suspects = 0 if subscription.stream.suspects else 1
-                batch = table.ready.take(share, subscription.free_bytes, suspects)
+                stream = subscription.stream
+                free_bytes = min(subscription.free_bytes, stream.free_bytes)
+                batch = table.ready.take(share, free_bytes, suspects)
                 if batch and table.spilled:
                     batch = self._residency.in_memory(table, batch)
                     if not batch:
                         break
+                if batch and table.held_bytes > stream.free_bytes:
+                    batch = self._fitting(table, batch, stream)
+                    if not batch:
+                        continue
                 if batch:
                     self._lease(batch, subscription)
                     passed = 0
@@ -76,6 +82,17 @@ class Leases:
         if counts[State.READY] or table.wished:
             context.stale_plans[table.name] = None
             context.custody.patterns.wait(table)
+
+    @staticmethod
+    def _fitting(
+        table: TypeTable, batch: list[HeldObject], stream: ConsumerStream
+    ) -> list[HeldObject]:
+        """What a stream has room for of objects just taken off the queue; the rest goes back."""
+        count = stream.fitting(batch)
+        if count < len(batch):
+            table.ready.give_back(batch[count:])
+            stream.fill()
+        return batch[:count]
 
     def _lease(self, batch: list[HeldObject], subscription: Subscription) -> None:
         context = self._context
@@ -89,16 +106,20 @@ class Leases:
             mark += 1
             leases[item.id] = item
             size_bytes += len(item.payload)
-        subscription.stream.suspects += batch[0].suspect  # only the first one can be
+        stream = subscription.stream
+        stream.suspects += batch[0].suspect  # only the first one can be
+        stream.free_bytes -= size_bytes
         subscription.delivered = mark
         subscription.leased_bytes += size_bytes
+        if stream.free_bytes <= 0:
+            stream.fill()
+        if stream.full:
+            stream.turn(subscription)
         subscription.refresh()
         if subscription.terms.max_processing_s:
             watch(context, subscription, now)
         context.out.append(
-            effects.Deliver(
-                subscription.stream.handle, subscription.number, batch[0].table.name, batch
-            )
+            effects.Deliver(stream.handle, subscription.number, batch[0].table.name, batch)
         )
 
     # --- settling ------------------------------------------------------------------------------
@@ -236,8 +257,7 @@ class Leases:
         text = f"it was not settled within {subscription.terms.max_processing_s:g} s"
         lost = _by_stream(items)
         subscriptions = self.release(items)
-        for each in stream.subscriptions.values():
-            each.refresh()
+        stream.refresh()
         self._tell_lost(lost, text)
         counted = [item for item in items if counts(item, subscription)]
         unstarted = [item for item in items if not counts(item, subscription)]
@@ -247,9 +267,11 @@ class Leases:
         self.ready_again(unstarted, now)
         self.credit_freed(subscriptions)
 
-    def _tell_lost(self, lost: dict[ConsumerStream, list[tuple[int, int]]], reason: str) -> None:
-        for stream, leases in lost.items():
+    def _tell_lost(self, lost: dict[ConsumerStream, _Lost], reason: str) -> None:
+        for stream, (leases, size_bytes) in lost.items():
             stream.told += 1
+            if stream.confirms:
+                stream.lose(size_bytes)
             self._context.out.append(effects.LoseLeases(stream.handle, leases, reason))
 
     def release(self, items: Iterable[HeldObject]) -> list[Subscription]:
@@ -257,15 +279,26 @@ class Leases:
 
         Returns the subscriptions that may be leased more now.
         """
-        touched: dict[Subscription, None] = {}
+        before: dict[Subscription, int] = {}
+        eased: dict[ConsumerStream, None] = {}
         for item in items:
             subscription = lessee(item)
+            if subscription not in before:
+                before[subscription] = subscription.leased_bytes
             del subscription.leases[item.id]
             subscription.leased_bytes -= len(item.payload)
-            touched[subscription] = None
             if item.suspect:
                 subscription.stream.suspects -= 1
-                touched.update(dict.fromkeys(subscription.stream.subscriptions.values()))
+                eased[subscription.stream] = None
+        for subscription, leased_bytes in before.items():
+            stream = subscription.stream
+            stream.free_bytes += leased_bytes - subscription.leased_bytes
+            if stream.full and stream.empty():
+                eased[stream] = None
+        touched: dict[Subscription, object] = {}
+        for stream in eased:  # they have their turn, whichever of them it was
+            touched.update(dict.fromkeys(stream.subscriptions.values()))
+        touched.update(before)
         for subscription in touched:
             subscription.refresh()
         return list(touched)
@@ -300,11 +333,18 @@ def _none_taken(event: events.Settled, _settled: list[int], _now: float) -> None
     raise AssertionError(f"nobody takes the results of settle {event.number}")
 
 
-def _by_stream(items: list[HeldObject]) -> dict[ConsumerStream, list[tuple[int, int]]]:
-    """The names of leases, by the stream that has them."""
-    found: dict[ConsumerStream, list[tuple[int, int]]] = {}
+_Lost: TypeAlias = tuple[list[tuple[int, int]], int]
+"""The names of leases, and the bytes of their objects."""
+
+
+def _by_stream(items: list[HeldObject]) -> dict[ConsumerStream, _Lost]:
+    """Leases by the stream that has them."""
+    found: dict[ConsumerStream, _Lost] = {}
     for item in items:
-        found.setdefault(lessee(item).stream, []).append((item.id, item.attempt))
+        stream = lessee(item).stream
+        names, size_bytes = found.get(stream, ([], 0))
+        names.append((item.id, item.attempt))
+        found[stream] = names, size_bytes + len(item.payload)
     return found
 
 

@@ -28,6 +28,8 @@ class RoutingOptions:
         retry_cap_s: the longest that back-off grows.
         max_held_bytes: what held objects may take in memory (`Custody.memory_bytes`); beyond,
             offers are taken one object at a time.
+        stream_bytes: payload bytes that all subscriptions of one consumer stream together may have
+            unsettled; a larger object is delivered alone.
         payload_limit_bytes: payload bytes beyond which a durable node leaves payloads to its store.
         producers_remembered: how many producers' accepted sequences are kept (R11).
         key_window_s: how long a push with the key of an earlier one means the object of that one.
@@ -48,6 +50,7 @@ class RoutingOptions:
     retry_base_s: float = 0.1
     retry_cap_s: float = 60.0
     max_held_bytes: int = 1 << 30
+    stream_bytes: int = 1 << 25
     payload_limit_bytes: int = 1 << 28
     producers_remembered: int = 100_000
     key_window_s: float = 600.0

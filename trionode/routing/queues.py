@@ -73,6 +73,7 @@ class ReadyQueue:
         if self._before:
             before = self._before[-len(objects) :]  # suspects, which have no turns, come first
             self._turns = before[0]
+            del self._before[-len(objects) :]
         self.put_back(objects)
 
     def _may_stand(self, held: HeldObject, *, front: bool) -> bool:

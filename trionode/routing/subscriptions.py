@@ -174,7 +174,7 @@ class Subscription:
         """
         free = max(0, self.credit - len(self.leases))
         free_bytes = max(0, self.credit_bytes - self.leased_bytes)
-        if not free_bytes or self.stream.silent:
+        if not free_bytes or self.stream.holds_back:
             free = 0
         more, more_bytes = free - self.free, free_bytes - self.free_bytes
         self.free, self.free_bytes = free, free_bytes
@@ -203,6 +203,11 @@ class ConsumerStream:
     `silent` about some that its own slowness caused, it gets nothing.
 
     `secret`: whoever opens a stream with the same one is the same consumer.
+
+    `limit_bytes` may be unsettled of all subscriptions together, `free_bytes` are left of it, and
+    `lost_bytes` taken by leases that it has not heard of having lost: they may be under way still.
+    While it is `full`, none of its subscriptions gets anything: what was next did not fit.
+    Subscriptions are in the order in which they have their turn when there is room again.
     """
 
     handle: Handle
@@ -214,6 +219,65 @@ class ConsumerStream:
     secret: bytes = b""
     subscriptions: dict[int, Subscription] = attrs.field(factory=dict)
     suspects: int = 0
+    limit_bytes: int = 1 << 62
+    free_bytes: int = attrs.field(
+        default=attrs.Factory(lambda self: self.limit_bytes, takes_self=True)
+    )
+    lost_bytes: int = 0
+    full: bool = False
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether its subscriptions get nothing, whatever their windows."""
+        return self.full or self.silent
+
+    def fitting(self, batch: list[HeldObject]) -> int:
+        """How many of the first of these objects it has room for; one alone always fits."""
+        room_bytes = self.free_bytes
+        for index, item in enumerate(batch):
+            room_bytes -= len(item.payload)
+            if room_bytes < 0 and (index or self.free_bytes < self.limit_bytes):
+                return index
+        return len(batch)
+
+    def fill(self) -> None:
+        """Have nothing more go to it until some of what it has is settled."""
+        if not self.full:
+            self.full = True
+            self.refresh()
+
+    def empty(self) -> bool:
+        """Something of it was settled; whether its subscriptions may get more by that."""
+        if not self.full or self.free_bytes <= 0:
+            return False
+        self.full = False
+        return True
+
+    def lose(self, size_bytes: int) -> None:
+        """Leases were taken back that it may not have got yet; see `hear`."""
+        self.lost_bytes += size_bytes
+        self.free_bytes -= size_bytes
+        if self.free_bytes <= 0:
+            self.fill()
+
+    def hear(self) -> None:
+        """It has got all that was sent before it was told last that leases were taken back."""
+        self.free_bytes += self.lost_bytes
+        self.lost_bytes = 0
+        self.silent = False
+        self.full = self.free_bytes <= 0
+        self.refresh()
+
+    def turn(self, subscription: Subscription) -> None:
+        """Let the others go first the next time: they share what it may have."""
+        if len(self.subscriptions) > 1:
+            del self.subscriptions[subscription.number]
+            self.subscriptions[subscription.number] = subscription
+
+    def refresh(self) -> None:
+        """Recompute the windows of all its subscriptions."""
+        for subscription in self.subscriptions.values():
+            subscription.refresh()
 
 
 class Subscriptions:

@@ -121,7 +121,7 @@ def _check_windows(brain: Brain) -> None:
             if subscription.leased_bytes != size_bytes:
                 raise InvariantBroken("I8", "a window's bytes are not those of its leases")
             left = max(0, subscription.credit - len(subscription.leases))
-            if size_bytes < subscription.credit_bytes and not subscription.stream.silent:
+            if size_bytes < subscription.credit_bytes and not subscription.stream.holds_back:
                 free += left
         if free != demand.free:
             raise InvariantBroken("I8", f"{demand.key}: credit {demand.free}, {free} found")
