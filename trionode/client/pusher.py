@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from trionode.client.producer_core import PendingPush, PushState, Shape
+from trionode.client.producer_core import PUSHED, QUEUED, SENT, PendingPush, Shape
 from trionode.client.properties import properties_of
 from trionode.errors import ConnectionLost, Error
 
@@ -79,13 +80,13 @@ class Receipt:
             ConnectionLost: the client was left first, or the pusher by cancellation.
         """
         push = self._push
-        if push.state in (PushState.QUEUED, PushState.SENT):
+        if push.state in (QUEUED, SENT):
             if self._event is None:
                 self._event = trio.Event()
             await self._event.wait()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
-        if push.state is PushState.PUSHED:
+        if push.state is PUSHED:
             return self._pusher.id_of(push)
         if push.error is None:
             raise ConnectionLost("the pusher was left; whether the object was pushed is not known")
@@ -208,12 +209,15 @@ class Pusher:
         shape, payload = prepared
         size_bytes = len(payload)
         while len(self._open) >= self._window or (
-            self._open and self._open_bytes + size_bytes > WINDOW_BYTES
+            self._open_bytes + size_bytes > WINDOW_BYTES and self._open
         ):
             await self._wait_for_room()
         if len(self._failed) >= FAILURES_MAX:
             raise self._failure()
-        await self._breathe()
+        if monotonic() < self._breathe_at:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._breathe()
         receipt = Receipt(self, value, shape, payload, details)
         self._producing.push(receipt.push)
         self._open[receipt] = None
@@ -242,13 +246,10 @@ class Pusher:
     # --- details ----------------------------------------------------------------------------------
 
     async def _breathe(self) -> None:
-        """Be a checkpoint, but run other tasks only now and then."""
-        if trio.current_time() >= self._breathe_at:
-            await trio.lowlevel.checkpoint()
-            # From now, however long the others took: or each turn would be that of one object.
-            self._breathe_at = trio.current_time() + BREATH_S
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+        """Let the other tasks run."""
+        await trio.lowlevel.checkpoint()
+        # From now, however long the others took: or each turn would be that of one object.
+        self._breathe_at = monotonic() + BREATH_S
 
     async def _wait_for_room(self) -> None:
         if self._room.is_set():
