@@ -111,6 +111,8 @@ async def test_a_subscription_is_used_in_its_block_and_entered_once():
                 await deliveries.__aenter__()
         with pytest.raises(ValueError, match="nack"):
             client.subscribe("A", on_undecodable="drop")
+        with pytest.raises(TypeError, match="no option 'credits'; it has credit, credit_bytes"):
+            client.subscribe("A", credits=5)
 
 
 # --- windows --------------------------------------------------------------------------------------

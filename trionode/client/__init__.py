@@ -12,6 +12,7 @@ from trionode.client.inspection import DeadLettersDone, Explanation, ObjectView
 from trionode.client.properties import PushOptions
 from trionode.client.pusher import Pusher, PushFailed, Receipt
 from trionode.client.querying import Found, Query, SilentNode
+from trionode.client.subscribing import SubscribeOptions
 from trionode.client.types import object_type
 from trionode.client.values import schema_of
 
@@ -31,6 +32,7 @@ __all__ = [
     "Query",
     "Receipt",
     "SilentNode",
+    "SubscribeOptions",
     "connect",
     "object_type",
     "schema_of",

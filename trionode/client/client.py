@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import attrs
 import trio
@@ -14,14 +14,13 @@ from trionode.client.inspection import Inspection
 from trionode.client.properties import properties_of
 from trionode.client.pusher import WINDOW, Pusher
 from trionode.client.querying import Query, QueryOptions, request_of
-from trionode.client.terms import Terms
+from trionode.client.subscribing import asked_of, terms_of
 from trionode.client.types import type_name_of
 from trionode.client.values import encode, is_class, schema_of
 from trionode.client.watched import Copies
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Unpack
 
     from trionode.client.connector import Connector
@@ -30,18 +29,13 @@ if TYPE_CHECKING:
     from trionode.client.producer_core import Shape
     from trionode.client.producing import Producing
     from trionode.client.properties import PushOptions
-    from trionode.ids import ObjectId
+    from trionode.client.subscribing import SubscribeOptions
     from trionode.schema.definition import Definition
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
-
-CREDIT = 64
-"""Deliveries on their way or in work: enough to keep a handler busy over a network."""
-CREDIT_BYTES = 16 * 1024 * 1024
-"""Bytes of their payloads."""
 
 
 @attrs.frozen
@@ -168,37 +162,10 @@ class Client(Inspection):
     # --- subscribing ------------------------------------------------------------------------------
 
     @overload
-    def subscribe(
-        self,
-        one: type[T],
-        /,
-        *,
-        credit: int = CREDIT,
-        credit_bytes: int = CREDIT_BYTES,
-        max_processing_time: float | None = None,
-        max_attempts: int | None = None,
-        backoff: tuple[float, float] | None = None,
-        reconnect_grace: float = 0.0,
-        on_undecodable: Literal["nack", "reject"] = "nack",
-        on_lost: Callable[[ObjectId, int, str], object] | None = None,
-        mode: Literal["work", "watch"] = "work",
-    ) -> Deliveries[T]: ...
+    def subscribe(self, one: type[T], /, **options: Unpack[SubscribeOptions]) -> Deliveries[T]: ...
     @overload
     def subscribe(
-        self,
-        one: type[T],
-        two: type[T1],
-        /,
-        *,
-        credit: int = CREDIT,
-        credit_bytes: int = CREDIT_BYTES,
-        max_processing_time: float | None = None,
-        max_attempts: int | None = None,
-        backoff: tuple[float, float] | None = None,
-        reconnect_grace: float = 0.0,
-        on_undecodable: Literal["nack", "reject"] = "nack",
-        on_lost: Callable[[ObjectId, int, str], object] | None = None,
-        mode: Literal["work", "watch"] = "work",
+        self, one: type[T], two: type[T1], /, **options: Unpack[SubscribeOptions]
     ) -> Deliveries[T | T1]: ...
     @overload
     def subscribe(
@@ -207,44 +174,13 @@ class Client(Inspection):
         two: type[T1],
         three: type[T2],
         /,
-        *,
-        credit: int = CREDIT,
-        credit_bytes: int = CREDIT_BYTES,
-        max_processing_time: float | None = None,
-        max_attempts: int | None = None,
-        backoff: tuple[float, float] | None = None,
-        reconnect_grace: float = 0.0,
-        on_undecodable: Literal["nack", "reject"] = "nack",
-        on_lost: Callable[[ObjectId, int, str], object] | None = None,
-        mode: Literal["work", "watch"] = "work",
+        **options: Unpack[SubscribeOptions],
     ) -> Deliveries[T | T1 | T2]: ...
     @overload
     def subscribe(
-        self,
-        *types: type | str,
-        credit: int = CREDIT,
-        credit_bytes: int = CREDIT_BYTES,
-        max_processing_time: float | None = None,
-        max_attempts: int | None = None,
-        backoff: tuple[float, float] | None = None,
-        reconnect_grace: float = 0.0,
-        on_undecodable: Literal["nack", "reject"] = "nack",
-        on_lost: Callable[[ObjectId, int, str], object] | None = None,
-        mode: Literal["work", "watch"] = "work",
+        self, *types: type | str, **options: Unpack[SubscribeOptions]
     ) -> Deliveries[Any]: ...
-    def subscribe(  # noqa: PLR0913  # each has a default
-        self,
-        *types: type | str,
-        credit: int = CREDIT,
-        credit_bytes: int = CREDIT_BYTES,
-        max_processing_time: float | None = None,
-        max_attempts: int | None = None,
-        backoff: tuple[float, float] | None = None,
-        reconnect_grace: float = 0.0,
-        on_undecodable: Literal["nack", "reject"] = "nack",
-        on_lost: Callable[[ObjectId, int, str], object] | None = None,
-        mode: Literal["work", "watch"] = "work",
-    ) -> Deliveries[Any]:
+    def subscribe(self, *types: type | str, **options: Unpack[SubscribeOptions]) -> Deliveries[Any]:
         """Get objects of these types: `async with client.subscribe(Order) as deliveries: ...`.
 
         Args:
@@ -252,29 +188,12 @@ class Client(Inspection):
                 plain JSON values, or bytes where they are not JSON. A name may be a pattern:
                 `billing.*` is every type with one more segment, `billing.>` with one or more. Of a
                 pattern's types, those whose classes are given beside it come as such.
-            credit: how many unsettled deliveries there may be at a time; 0 is a pause.
-            credit_bytes: about how many bytes of payload they may have.
-            max_processing_time: seconds that a delivery may take, from when its processing starts;
-                what takes longer is taken back, counts as failed, and its block is cancelled. 0:
-                without bound; by default as the node is configured, which is without as well.
-            max_attempts: when an object fails here and has failed so often in all, it becomes a
-                dead letter. By default as the node is configured, 8.
-            backoff: seconds before an object that failed here is tried again, doubled with each
-                failure, and the longest that grows; a nack with a delay has its own. By default as
-                the node is configured.
-            reconnect_grace: seconds for which leases outlive a lost connection: who is connected
-                to the same node again by then goes on where it was, also with what it acked
-                meanwhile. Longer ones make objects of a client that died wait so long. By default
-                they are returned at once.
-            on_undecodable: what becomes of an object that does not fit its class: it is nacked, to
-                be tried again here or elsewhere, or made a dead letter.
-            on_lost: called with id, attempt and reason when the lease of an unsettled delivery is
-                lost.
-            mode: `work`, or `watch` to only look on: deliveries are then copies of what the node
-                takes custody of from now on, and there is nothing to settle. What comes while
-                `credit` or `credit_bytes` are used up is dropped, and `Delivery.watched` says how
-                much; nobody is slowed. Other nodes' objects are not seen, nor, after a reconnect,
-                what came meanwhile.
+            options: `credit` and `credit_bytes`, `max_processing_time`, `max_attempts`, `backoff`,
+                `reconnect_grace`, `on_undecodable`, `on_lost`, `mode`; see `SubscribeOptions`.
+
+        Raises:
+            ValueError: an option has a value that it cannot have.
+            TypeError: there is no such option.
         """
         found: dict[str, type | None] = {}
         for each in types:
@@ -282,21 +201,16 @@ class Client(Inspection):
                 found[each] = None
             else:
                 found[type_name_of(each)] = each
-        if on_undecodable not in ("nack", "reject"):
-            raise ValueError(f"on_undecodable is 'nack' or 'reject', not {on_undecodable!r}")
-        if mode not in ("work", "watch"):
-            raise ValueError(f"mode is 'work' or 'watch', not {mode!r}")
-        kind = Copies if mode == "watch" else Deliveries
+        asked = asked_of(options)
+        kind = Copies if asked["mode"] == "watch" else Deliveries
         return kind(
             self._consuming,
             found,
-            credit=credit,
-            credit_bytes=credit_bytes,
-            terms=Terms(
-                max_processing_time, max_attempts, backoff, reconnect_grace, mode == "watch"
-            ),
-            reject_undecodable=on_undecodable == "reject",
-            on_lost=on_lost,
+            credit=asked["credit"],
+            credit_bytes=asked["credit_bytes"],
+            terms=terms_of(asked),
+            reject_undecodable=asked["on_undecodable"] == "reject",
+            on_lost=asked["on_lost"],
             close_timeout_s=self._connector.options.close_timeout_s,
             log=self._connector.log,
         )
