@@ -82,7 +82,6 @@ PRESETS = {
             consumers=((1, 1),),
             changing=(0, 1),
             crashing=(0,),
-            news_at_once=True,
             budget={"changes": 2, "crashes": 1},
         ),
         Preset(
@@ -115,7 +114,6 @@ PRESETS = {
             consumers=((1, 2),),
             homes=(0, 0),
             crashing=(0,),
-            news_at_once=True,
             budget={"crashes": 1},
         ),
         Preset(
@@ -123,7 +121,6 @@ PRESETS = {
             "nothing but lost links: an object is settled once",
             consumers=((1, 1),),
             homes=(0, 0),
-            news_at_once=True,
             budget={"drops": 1},
         ),
         Preset(
@@ -204,7 +201,6 @@ PRESETS = {
             changing=(0, 1),
             crashing=(0,),
             settles=("emit",),
-            news_at_once=True,
             budget={"crashes": 1, "changes": 2, "nacks": 1},
         ),
         Preset(
@@ -225,7 +221,6 @@ PRESETS = {
             consumers=((2, 1),),
             crashing=(1,),
             last=2,
-            news_at_once=True,
             budget={"crashes": 1},
         ),
         Preset(
