@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
-    from trionode.inspection.searches import SilentNode
+    from trionode.inspection.known import KnownNode
 
 ENDED = "settled, expired or discarded"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -29,8 +29,18 @@ class NodeReply:
     error: str
 
 
-def explained(id_: str, replies: list[NodeReply], silent: list[SilentNode]) -> dict[str, Any]:
-    """What all nodes together know of an object, with one sentence that says it."""
+def explained(
+    id_: str, replies: list[NodeReply], silent: list[KnownNode], took_s: float
+) -> dict[str, Any]:
+    """What all nodes together know of an object, with one sentence that says it.
+
+    Args:
+        id_: of the object.
+        replies: what each node said.
+        silent: who did not answer; the object may be there.
+        took_s: how long it took: what was given away meanwhile may have come to a node after that
+            one had answered.
+    """
     answered = [reply for reply in replies if not reply.error]
     places = [
         {**_who(reply), "object": reply.value["held"]}
@@ -48,20 +58,21 @@ def explained(id_: str, replies: list[NodeReply], silent: list[SilentNode]) -> d
     accepted = [_who(reply) for reply in answered if reply.value.get("accepted")]
     resolved = [_who(reply) for reply in answered if reply.value.get("resolved")]
     present = {reply.node for reply in answered}
+    ended = f"{ENDED}, or it is at a node that did not answer" if silent else ENDED
     if places:
         summary = _where_held(places)
     elif left:
         summary = _how_left(left[0])
     elif trail:
-        summary = _where_gone(trail[-1], present)
+        summary = _where_gone(trail[-1], present, ended, took_s)
     elif accepted:
         names = _and([each["name"] for each in accepted])
-        summary = f"it was accepted at node {names}, and has left its custody: {ENDED}"
+        summary = f"it was accepted at node {names}, and has left its custody: {ended}"
     elif resolved:
         names = _and([each["name"] for each in resolved])
         summary = (
             f"no node that answered holds it; its producer pushed to node {names} and knows that it"
-            f" was taken or refused: if it was taken, it has been {ENDED}"
+            f" was taken or refused: if it was taken, it has been {ended}"
         )
     elif silent:
         summary = "no node that answered knows it"
@@ -104,13 +115,16 @@ def _how_left(end: dict[str, Any]) -> str:
     return f"{end['how']} at node {end['name']} at {when}"
 
 
-def _where_gone(step: dict[str, Any], present: set[str]) -> str:
+def _where_gone(step: dict[str, Any], present: set[str], ended: str, took_s: float) -> str:
     """Said of the last transfer that is remembered, when nobody who answered holds the object."""
     to = step["to"]
     name = to["name"] or to["id"]
     gave = f"node {step['from']['name']} gave it to node {name} {step['ago_s']:.1f} s ago"
+    there = " there" if ended == ENDED else ""
+    if to["id"] in present and step["ago_s"] >= took_s:
+        return f"{gave}, and it has left the custody of that node as well: {ended}{there}"
     if to["id"] in present:
-        return f"{gave}, and it has left the custody of that node as well: {ENDED} there"
+        return f"{gave}, while this was asked: it is there, or went on from there"
     return f"{gave}, which cannot be reached: it is there, or went on from there"
 
 
@@ -118,7 +132,7 @@ def _who(reply: NodeReply) -> dict[str, str]:
     return {"id": reply.node, "name": reply.name, "address": reply.address}
 
 
-def _call(silent: SilentNode) -> str:
+def _call(silent: KnownNode) -> str:
     """A silent node for people: by the best word there is for it."""
     return silent.name or silent.address or silent.node
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 KNOWN_MAX = 4096
 """Nodes remembered; beyond it, those that were heard of the longest time ago are forgotten."""
@@ -58,6 +58,16 @@ class KnownNodes:
             for node in self._lost
             if node not in present and (known := self._nodes[node]).address not in addresses
         ]
+
+    def familiar(self, peers: Iterable[KnownNode], now: float) -> list[KnownNode]:
+        """Every node that belongs to the mesh as far as this one knows.
+
+        Args:
+            peers: those linked or dialled; of the latter, the address may be all that is known.
+            now: the same clock as for `lose`.
+        """
+        found = {peer.node or peer.address: peer for peer in peers}
+        return [*found.values(), *self.lost(now, found)]
 
     def forget(self, node: str) -> None:
         """Forget a node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -57,7 +58,8 @@ class Looking:
             to = self._known.get(forward.peer)
             given = {
                 "to": {"id": to.node, "name": to.name, "address": to.address},
-                "ago_s": round(now - forward.when, 3),
+                # Never more than it was: whether it was before something else is decided by it.
+                "ago_s": math.floor((now - forward.when) * 1000) / 1000,
             }
         return {
             "held": None if item is None else self.at(item, now),

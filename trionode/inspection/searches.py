@@ -15,10 +15,12 @@ anything that can be a key.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
+from trionode.inspection.known import KnownNode
 from trionode.wire.link_frames import Question, RepliesEnd, Reply
 
 if TYPE_CHECKING:
@@ -36,15 +38,6 @@ SEARCHES_MAX = 10_000
 """Searches remembered at one time; beyond it a new one is neither answered nor passed on."""
 REMEMBERED_S = 10.0
 """How long after its timeout a search is recognised."""
-
-
-@attrs.frozen
-class SilentNode:
-    """A node that others know and that did not answer in time; its id or name may be unknown."""
-
-    node: str
-    name: str
-    address: str
 
 
 @attrs.define(eq=False)
@@ -161,23 +154,30 @@ class Searches(Generic[Link]):
         return []
 
 
-def silent_among(replies: list[Reply], node: str, address: str) -> list[SilentNode]:
-    """Who is known to those that answered, and has not.
+def silent_among(
+    replies: list[Reply], own: KnownNode, familiar: list[KnownNode]
+) -> list[KnownNode]:
+    """Who is known to those that answered or to who asked, and has not answered; each once.
+
+    Of some, the id or the name may be unknown.
 
     Args:
         replies: what has come.
-        node: the id of the node where it was asked.
-        address: its address.
+        own: the node where it was asked; it may not have had time for its own answer.
+        familiar: whom it knows.
     """
-    answered = {node, *(reply.node for reply in replies)}
-    addresses = {address, *(reply.address for reply in replies)}
-    silent: dict[str, SilentNode] = {}
-    for reply in replies:
-        columns = (reply.known_nodes, reply.known_names, reply.known_addresses)
-        for other, name, at in zip(*columns, strict=True):
-            if other not in answered and at not in addresses:
-                key = other or at
-                known = silent.get(key)
-                if known is None or not known.name:
-                    silent[key] = SilentNode(other, name, at)
-    return list(silent.values())
+    answered = {reply.node for reply in replies}
+    addresses = {reply.address for reply in replies}
+    silent: dict[str, KnownNode] = {}
+    columns = [
+        zip(reply.known_nodes, reply.known_names, reply.known_addresses, strict=True)
+        for reply in replies
+    ]
+    mine = [(each.node, each.name, each.address) for each in (own, *familiar)]
+    for node, name, address in chain(mine, *columns):
+        if node not in answered and address not in addresses:
+            known = silent.get(node or address)
+            if known is None or not known.name:
+                silent[node or address] = KnownNode(node, name, address)
+    called = {each.address for each in silent.values() if each.node}
+    return [each for each in silent.values() if each.node or each.address not in called]

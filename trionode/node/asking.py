@@ -23,13 +23,13 @@ import trio
 
 from trionode.errors import Refused
 from trionode.inspection.explaining import NodeReply
+from trionode.inspection.known import KnownNode
 from trionode.inspection.searches import (
     HOPS,
     QUESTION_BYTES_MAX,
     REPLY_BYTES_MAX,
     Search,
     Searches,
-    SilentNode,
     silent_among,
 )
 from trionode.wire import frames
@@ -56,7 +56,7 @@ class Gathered:
     """What came of a question; the node's own answer is the first."""
 
     replies: list[NodeReply]
-    silent: list[SilentNode]
+    silent: list[KnownNode]
 
 
 class Asking:
@@ -119,7 +119,9 @@ class Asking:
         finally:
             del self._asked[search]
         replies, search.replies = list(search.replies.values()), {}
-        silent = silent_among(replies, self._context.identity.node, self._context.address)
+        context = self._context
+        own = KnownNode(context.identity.node, context.name, context.address)
+        silent = silent_among(replies, own, self._mesh.familiar())
         return Gathered([_value_of(reply) for reply in replies], silent)
 
     async def run(self) -> None:

@@ -71,8 +71,10 @@ class Explaining:
             id_ = parse_id(request.id)
         except ValueError as error:
             raise Refused(Status.INVALID_ARGUMENT, str(error)) from None
+        began = trio.current_time()
         gathered = await self._asking.ask(
             TOPIC, {"id": format_id(id_)}, timeout_s=request.timeout_ms / 1000
         )
-        said = explained(format_id(id_), gathered.replies, gathered.silent)
+        took_s = trio.current_time() - began
+        said = explained(format_id(id_), gathered.replies, gathered.silent, took_s)
         return frames.ExplainReply(orjson.dumps(said))

@@ -123,11 +123,10 @@ class Mesh:
 
     def familiar(self) -> list[KnownNode]:
         """Every node that belongs to the mesh as far as this one knows: linked, dialled or lost."""
-        found = {
-            peer["id"] or peer["address"]: KnownNode(peer["id"], peer["name"], peer["address"])
-            for peer in self.peers_status()
-        }
-        return [*found.values(), *self.known.lost(trio.current_time(), found)]
+        peers = [
+            KnownNode(peer["id"], peer["name"], peer["address"]) for peer in self.peers_status()
+        ]
+        return self.known.familiar(peers, trio.current_time())
 
     # --- opening ----------------------------------------------------------------------------------
 

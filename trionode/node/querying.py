@@ -27,7 +27,7 @@ from trionode.wire import frames
 
 if TYPE_CHECKING:
     from trionode.inspection.explaining import NodeReply
-    from trionode.inspection.searches import SilentNode
+    from trionode.inspection.known import KnownNode
     from trionode.net.serving import Route
     from trionode.node.asking import Asking
     from trionode.node.context import NodeContext
@@ -221,7 +221,7 @@ class Querying:
         return line
 
 
-def _named(node: NodeReply | SilentNode, error: str) -> dict[str, str]:
+def _named(node: NodeReply | KnownNode, error: str) -> dict[str, str]:
     return {"node": node.node, "name": node.name, "address": node.address, "error": error}
 
 
