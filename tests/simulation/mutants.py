@@ -43,6 +43,13 @@ SETTINGS_OF = {
     "a key goes on while its head is away": attrs.evolve(
         SETTINGS, faults=("delays", "clocks", "consumers")
     ),
+    # Only where nobody is lost is it clear that all must answer, and when the last one has.
+    "answers of who is asked later not waited for": attrs.evolve(
+        SETTINGS, faults=("consumers", "producers", "churn")
+    ),
+    "the last answer waited for in vain": attrs.evolve(
+        SETTINGS, faults=("consumers", "producers", "churn")
+    ),
     # Only in a long queue is anybody starved.
     "low priorities starve": attrs.evolve(SETTINGS, types=1, objects=1500),
 }

@@ -137,7 +137,8 @@ class Consumer:
         self.node.streams[self.stream] = self
         if self.habit.wishes.reconnect_grace_s and not self._secret:
             self._secret = b"%d" % self._generator.bits()
-        self._say(events.ConsumerCame(self.stream, secret=self._secret))
+        label = f"c{self.stream}"
+        self._say(events.ConsumerCame(self.stream, label, secret=self._secret))
         if self._resumes:
             self._resume()
         else:

@@ -19,7 +19,8 @@ class InvariantBroken(Exception):  # noqa: N818  # says what happened
 class Fate:
     """What became of one object.
 
-    `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk.
+    `holders` are the nodes that have custody of it, in memory or, of those that are down, on disk;
+    `been` has a bit for each that ever had.
     `excuses` say why a duplicate of it would be no defect. `attempt` is the one that its next
     delivery must carry. `contents` are what its payload may be, by version; the last is current.
     `began` is when it was pushed first; `lifted`: a person retried it after its deadline.
@@ -36,6 +37,7 @@ class Fate:
     began: float = 0.0
     acknowledged: bool = False
     holders: list[int] = attrs.field(factory=list)
+    been: int = 0
     deliveries: int = 0
     settled: int = 0
     expired: bool = False

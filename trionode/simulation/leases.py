@@ -10,6 +10,8 @@ from trionode.routing.subscriptions import NO_WISHES, Wishes
 from trionode.simulation.fates import InvariantBroken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trionode.routing import events
 
 Key = tuple[int, int]
@@ -119,6 +121,18 @@ class LeaseBook:
         key = (stream, subscription)
         count = min(count, self._delivered.get(key, 0))
         self._started[key] = max(self._started.get(key, 0), count)
+
+    def windows(self, wanted: Callable[[str], bool]) -> list[tuple[int, Window]]:
+        """The windows of subscriptions to keys that are wanted, each with its stream."""
+        return [
+            (stream, window)
+            for (stream, _), window in self._windows.items()
+            if any(wanted(key) for key in window.keys)
+        ]
+
+    def begun(self, lease: Lease) -> bool:
+        """Whether a lease's handler has begun, as far as its node was told."""
+        return lease.mark < self._started.get((lease.stream, lease.subscription), 0)
 
     def end_stream(self, stream: int, subscription: int | None) -> Ended:
         """All leases of a stream, or of one subscription of it, end.

@@ -222,6 +222,7 @@ class Ledger:
                 held[item.id] = None
                 fate = self.fates[item.id]
                 fate.holders.append(index)
+                fate.been |= 1 << index
                 if type(event) is events.Pushed and item.detail("key") is not None:
                     self._keys.stored(index, item, self.times.time, self.times.jumps_s)
                 if type(event) is events.OfferCame:

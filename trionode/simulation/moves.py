@@ -36,6 +36,12 @@ class Account:
     offered: int = 0
     offered_bytes: int = 0
 
+    @property
+    def left(self) -> int:
+        """How much more may be offered."""
+        full = self.offered_bytes >= self.byte_limit
+        return 0 if full else max(0, self.limit - self.offered)
+
 
 @attrs.define(eq=False)
 class Peer:
@@ -121,6 +127,15 @@ class Moves:
         """Whether a node knows of interest in a key that does not come from this link's peer."""
         links = self._nodes[host.index].links
         return any(key in peer.accounts for handle, peer in links.items() if handle != link)
+
+    def ways(self, host: Host, type_: str) -> list[tuple[Peer, Account]]:
+        """Who has told a node of interest in a type, with what is known of each key of theirs."""
+        return [
+            (peer, account)
+            for peer in self._nodes[host.index].links.values()
+            for key, account in peer.accounts.items()
+            if wants(key, type_)
+        ]
 
     def _link_up(self, _host: Host, node: _Node, event: events.LinkUp, _now: float) -> None:
         node.links[event.link] = Peer(event.peer, event.durable)

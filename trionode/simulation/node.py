@@ -9,6 +9,7 @@ from trionode.simulation import frames
 from trionode.simulation.disk import Disk
 from trionode.simulation.host import Host
 from trionode.simulation.network import neighbours
+from trionode.simulation.questions import KINDS, Questions
 from trionode.simulation.watchers import watch
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class SimulatedNode:
         self.world.invariants.node_started(self.host, now)
         self.world.figures.node_started(self.index)
         self.world.by_name[node] = self
+        self.questions = Questions(self)
         watching = watch(self.index)
         if watching is not None:
             self.turn(watching)
@@ -211,19 +213,28 @@ class SimulatedNode:
     def link_up(self, event: events.LinkUp, connection: Connection, end: int) -> None:
         """A connection's hellos are exchanged, as far as this end knows."""
         self.links[event.link] = (event.peer, connection, end)
+        self.questions.link_up(event.peer)
         self._neighbours_due = True
         self.turn(event)
 
     def link_down(self, handle: int) -> None:
         """A connection is gone."""
-        if self.links.pop(handle, None) is not None:
+        link = self.links.pop(handle, None)
+        if link is not None:
             self._neighbours_due = True
             self.turn(events.LinkDown(handle))
+            self.questions.link_down(handle, link[0])
 
     def frame_came(self, frame: frames.Frame, handle: int) -> None:
         """A frame of a peer was read."""
-        if handle in self.links:
-            self.turn(frames.event_of(frame, handle, self.now()))
+        if handle not in self.links:
+            return
+        if frame[0] in KINDS:
+            self.questions.came(frame, handle)
+            return
+        if frame[0] == "neighbours":
+            self.questions.learn(frame[1])
+        self.turn(frames.event_of(frame, handle, self.now()))
 
     # --- effects -------------------------------------------------------------------------------
 

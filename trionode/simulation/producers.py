@@ -70,6 +70,11 @@ class Producer:
             self._send(first, count)
         return count
 
+    @property
+    def pushed(self) -> int:
+        """How many objects it has tried to push."""
+        return self._next - 1
+
     def rare(self, sequence: int) -> dict[str, Any]:
         """The properties of an object, if it has any: of its own, and for its place in order."""
         rare = self._order(sequence)

@@ -68,7 +68,7 @@ def report_of(simulation: Simulation, took_s: float, cpu_s: float) -> Report:
 
 _MOVES = (
     *("settles", "pushed", "pushes", "steps", "copies", "overdue", "retried", "discarded"),
-    *("subscriptions", "leases", "consumers", "failed"),
+    *("subscriptions", "leases", "consumers", "failed", "questions", "listings"),
 )
 
 

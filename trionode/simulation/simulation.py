@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trionode.simulation.consumers import ALL_TYPES, HABITS
 from trionode.simulation.endings import is_drained, judge, name_stranded
 from trionode.simulation.faults import Faults
+from trionode.simulation.operators import Operator
 from trionode.simulation.world import STEP_S, World
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Simulation(World):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.faults = Faults(self)
+        self.operator = Operator(self, self.generator.fork(3))
         self._pushed = 0
         self._add_clients()
         self.consumers_max = 2 * len(self.consumers) + 2
@@ -69,6 +71,7 @@ class Simulation(World):
         """
         self._push_soon()
         self.faults.start()
+        self.operator.start()
         self.run_until(self.settings.seconds, progress)
         while self._pushed < self.settings.objects:
             self.run_until(self.scheduler.time + STEP_S, progress)
@@ -115,6 +118,7 @@ class Simulation(World):
         self.figures.drained_at = self.scheduler.time
 
     def _leave(self) -> None:
+        self.operator.stop()
         for consumer in self.consumers:
             consumer.close()
         self.run_until(self.scheduler.time + QUIET_S, lambda _time: None)

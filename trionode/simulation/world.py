@@ -9,6 +9,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from trionode.simulation import topology
+from trionode.simulation.answers import UNDISTURBED, Answers
 from trionode.simulation.clocks import NodeClock
 from trionode.simulation.consumers import GOOD, Consumer
 from trionode.simulation.figures import Figures
@@ -52,6 +53,13 @@ class World:
             faults=settings.faults,
         )
         self._times = self.invariants.ledger.times
+        self.answers = Answers(
+            self.invariants,
+            self.nodes,
+            self.by_name,
+            every=settings.every,
+            calm=UNDISTURBED.issuperset(settings.faults),
+        )
         self.figures = Figures()
         self.producers: list[Producer] = []
         self.consumers: list[Consumer] = []
