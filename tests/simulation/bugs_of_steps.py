@@ -7,9 +7,10 @@ from unittest.mock import patch
 
 import attrs
 
-from tests.simulation.patching import replaced
-from trionode.routing import context, effects, intake, keys
+from tests.simulation.patching import in_effects, replaced
+from trionode.routing import context, effects, events, intake, keys
 from trionode.store import batch
+from trionode.store.waiting import Waiting
 
 
 def only_first_results_taken() -> Any:
@@ -52,3 +53,31 @@ def kept_at_deadline_dropped() -> Any:
         return end_at_deadline
 
     return replaced(context.Context, "end_at_deadline", make)
+
+
+def acknowledged_before_results() -> Any:
+    """A push is acknowledged when its object is settled, also if results wait for the commit."""
+
+    def make(old: Any) -> Any:
+        return lambda self, effect, batch: old(self, attrs.evolve(effect, plain=True), batch)
+
+    return replaced(Waiting, "settled", make)
+
+
+def acknowledged_before_keys() -> Any:
+    """The same of pushes whose keys wait for it."""
+
+    def change(event: Any, out: list[Any]) -> list[Any]:
+        if type(event) is not events.Pushed:
+            return out
+        new = tuple(id_ for e in out if type(e) is effects.Keep for id_ in map(_id_of, e.objects))
+        return [
+            attrs.evolve(e, new=new) if type(e) is effects.AcknowledgePush and new else e
+            for e in out
+        ]
+
+    return in_effects(change)
+
+
+def _id_of(item: Any) -> int:
+    return int(item.id)

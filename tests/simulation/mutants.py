@@ -35,6 +35,8 @@ EXPLORED_FIRST = {
     "taken offers not stored": "c-commit",
     "superseding copy not stored": "a-crossing-crash",
     "results not stored": "i-results",
+    "acknowledged before the results that were settled with": "i-results",
+    "acknowledged before its key is kept": "i-keys",
     "settles answered before the commit": "i-results",
 }
 """Bugs that show in few worlds only: the small world made for each."""

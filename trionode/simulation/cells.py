@@ -158,9 +158,10 @@ class Cell:
         frame = self._frames.frame(number)
         self._tell(frames.event_of(frame, self._links[peer], self.now))
 
-    def _push(self, number: int, floor: int) -> None:
-        shape = self._frames.shape
-        self._tell(events.Pushed(1, PRODUCER, number, TYPE, shape, [b"x%d" % number], floor))
+    def _push(self, number: int, floor: int, key: str = "") -> None:
+        shape, payloads = self._frames.shape, [b"x%d" % number]
+        details = {0: {"key": key}} if key else {}
+        self._tell(events.Pushed(1, PRODUCER, number, TYPE, shape, payloads, floor, details))
 
     def _subscribe(self, credit: int) -> None:
         if not self._stream:
@@ -229,6 +230,7 @@ class Cell:
         elif kind is effects.AcknowledgePush:
             for first, count in effect.sequences:  # type: ignore[attr-defined]  # its field
                 self.out.extend(("acknowledged", first + index) for index in range(count))
+            self.out.extend(("repeated", sequence) for sequence, _ in effect.others)  # type: ignore[attr-defined]  # as above
 
     # --- looking -------------------------------------------------------------------------------
 

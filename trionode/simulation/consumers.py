@@ -66,6 +66,8 @@ HABITS = (
     Habit(0.03, nacks=300),
     Habit(0.03, nacks=30, rejects=3, returns=100, replaces=100),
     Habit(0.02, nacks=30, emits=300),
+    Habit(0.0002, emits=300),
+    Habit(0.0002),
     Habit(0.02, nacks=200, wishes=Wishes(max_attempts=2, retry_base_s=0.5, retry_cap_s=0.5)),
     Habit(0.5, silent=True),
     Habit(0.5, silent=True, wishes=Wishes(max_processing_s=2.0)),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trionode.routing import events
     from trionode.routing.effects import Effect
     from trionode.routing.model import HeldObject
+    from trionode.routing.records import KeysRecord
     from trionode.simulation.fates import Fate
 
 
@@ -129,11 +130,31 @@ class KeyBook:
         book = self._known.setdefault(node, {})
         name = (item.table.name, item.detail("key"))
         before = book.get(name)
-        # Clocks may run half as fast again, or jump.
-        if before is not None and 2 * (time - before[1]) + jumps_s < self._window_s:
+        if before is not None and self._is_meant(before[1], time, jumps_s):
             text = f"stored although its key {name[1]!r} means another object"
             raise InvariantBroken("keys", text, item.id)
         book[name] = (item.id, time)
+
+    def crashed(
+        self, node: int, kept: list[KeysRecord], fates: dict[int, Fate], time: float, jumps_s: float
+    ) -> None:
+        """A node with a disk is down, and these keys are on it.
+
+        Raises:
+            InvariantBroken: a push was acknowledged whose key is not.
+        """
+        there = {id_ for record in kept for _, id_ in record.keys}
+        for id_, when in self._known.get(node, {}).values():
+            fate = fates[id_]
+            if id_ in there or fate.excuses or not fate.acknowledged:
+                continue
+            if self._is_meant(when, time, jumps_s):
+                raise InvariantBroken("keys", "acknowledged before its key was kept", id_)
+
+    def _is_meant(self, when: float, time: float, jumps_s: float) -> bool:
+        """Whether a key that was used at that time must mean its object still."""
+        # Clocks may run half as fast again, or jump.
+        return 2 * (time - when) + jumps_s < self._window_s
 
     def lost(self, node: int, ids: Iterable[int] | None) -> None:
         """A node does not know the keys of these objects any more; None: of any."""

@@ -123,10 +123,29 @@ class Faults:
                 world.scheduler.after(generator.wait(6.0), world.network.heal, line)
 
     def crashes(self, generator: Generator) -> None:
-        """A node dies, in the middle of a commit or not, and is started again."""
+        """A node dies, at any moment or during its next commit, and is started again."""
         node = self._node(generator)
-        if node is not None:
-            node.crash(written=generator.chance(0.5), notice_max_s=generator.pick((0.0, NOTICE_S)))
+        if node is None:
+            return
+        written, notice_s = generator.chance(0.5), generator.pick((0.0, NOTICE_S))
+        if generator.chance(0.5):
+            self._die(node, node.life, generator, written=written, notice_s=notice_s)
+        else:
+            node.at_next_commit = lambda life: self._die(
+                node, life, generator, written=written, notice_s=notice_s
+            )
+
+    def _die(
+        self,
+        node: SimulatedNode,
+        life: int,
+        generator: Generator,
+        *,
+        written: bool,
+        notice_s: float,
+    ) -> None:
+        if self._on and node.up and node.life == life:
+            node.crash(written=written, notice_max_s=notice_s)
             self._world.scheduler.after(generator.wait(3.0), self._restart, node)
 
     def _restart(self, node: SimulatedNode) -> None:
@@ -245,10 +264,11 @@ class Faults:
         draw = generator.below(10)
         if draw < 2 and world.consumers:
             generator.pick(world.consumers).habit = FUSSY
-        elif draw < 4:
-            node = self._node(generator)
-            if node is not None and not node.paused:
-                self._forget(node, generator)
+        elif draw < 5:
+            nodes = [node for node in world.nodes if node.up and not node.paused]
+            doubting = [node for node in nodes if _doubts(node)]
+            if nodes:
+                self._forget(generator.pick(doubting or nodes), generator)
         else:
             self._deal(generator)
 
@@ -267,17 +287,30 @@ class Faults:
                 return
 
     def _forget(self, node: SimulatedNode, generator: Generator) -> None:
-        """Have a node close its books on one that it is not linked to; that one may come back."""
+        """Have a node close its books on one that it is not linked to; that one may come back.
+
+        Mostly on one with which there are open books: others are not worth the trouble.
+        """
+        world = self._world
         linked = {peer for peer, _, _ in node.links.values()}
         others = [
             other
-            for other in self._world.nodes
+            for other in world.nodes
             if other is not node and other.host.node and other.host.node not in linked
         ]
-        if others:
-            other = generator.pick(others)
-            self._world.invariants.ledger.forgotten(other.host)
-            node.turn(events.NodeForgotten(other.host.node))
+        assert node.host.brain is not None
+        brain = node.host.brain
+        books = {*brain.givings.open, *brain.takings.taken, *brain.context.custody.ordering.away}
+        open_ones = [each for each in world.by_name if each in books - linked]
+        if open_ones and generator.chance(0.9):
+            gone = generator.pick(open_ones)
+        elif others:
+            gone = generator.pick(others).host.node
+        else:
+            return
+        world.invariants.forgetting.begins(node.host, world.by_name[gone].host, gone)
+        node.turn(events.NodeForgotten(gone))
+        node.questions.known.forget(gone)
 
     # --- choosing ------------------------------------------------------------------------------
 
@@ -287,6 +320,13 @@ class Faults:
     def _line(self, generator: Generator) -> Line | None:
         lines = self._world.network.lines
         return generator.pick(lines) if lines else None
+
+
+def _doubts(node: SimulatedNode) -> bool:
+    """Whether a node has offers open to one that it is not linked to."""
+    assert node.host.brain is not None
+    linked = {peer for peer, _, _ in node.links.values()}
+    return any(peer not in linked for peer in node.host.brain.givings.open)
 
 
 KINDS: dict[str, Kind] = {

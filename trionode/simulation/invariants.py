@@ -13,6 +13,7 @@ from trionode.routing import effects, events
 from trionode.routing.model import State
 from trionode.simulation.books import check_sums, recount
 from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.forgetting import Forgetting
 from trionode.simulation.grants import Grants
 from trionode.simulation.ledger import Ledger
 from trionode.simulation.moves import Moves
@@ -21,7 +22,8 @@ from trionode.simulation.rates import Rates
 from trionode.simulation.watchers import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from trionode.routing.effects import Effect
     from trionode.routing.options import RoutingOptions
@@ -73,8 +75,16 @@ class Invariants:
         self.rates = Rates(options, self.ledger)
         self.order = Order(self.ledger, steady=STEADY.issuperset(faults))
         self.watchers = Watchers(self.ledger)
+        self.forgetting = Forgetting(self.ledger)
         self.checks = 0
-        self._calm = not faults
+        self._checks_of: dict[type, Callable[[Host, Any, list[Effect]], None]] = {
+            events.LinkDown: lambda _host, _event, out: self._check_undisturbed(out),
+            events.NodeForgotten: self.forgetting.check,
+        }
+        if not faults:
+            self._checks_of[events.OfferCame] = lambda _host, event, _out: self._check_holders(
+                event
+            )
         self._sums_mask = 1 if every else SAMPLE_SUMS
         self._grants_mask = 1 if every else SAMPLE_GRANTS
         self._recount_mask = 1 if every else SAMPLE_RECOUNT
@@ -101,10 +111,8 @@ class Invariants:
             self.grants.observe(host, event, out, now)
             if out:
                 self.order.observe(host, out)
-        if kind is events.LinkDown:
-            self._check_undisturbed(out)
-        if self._calm and kind is events.OfferCame:
-            self._check_holders(event)  # type: ignore[arg-type]  # checked in the line before
+        if kind in self._checks_of:
+            self._checks_of[kind](host, event, out)
         turns = host.turns
         assert host.brain is not None
         if kind is events.Tick and turns % self._grants_mask == 0:

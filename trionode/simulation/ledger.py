@@ -112,6 +112,9 @@ class Ledger:
         """
         index = host.index
         held = self.held.get(index, {})
+        if host.disk is not None:
+            times = self.times
+            self._keys.crashed(index, host.disk.keys, self.fates, times.time, times.jumps_s)
         in_doubt = [*unsure, *self._unsaved.get(index, {}), *self._saving.get(index, {})]
         for id_ in in_doubt:
             self.fates[id_].excuse(reason)
@@ -279,11 +282,6 @@ class Ledger:
                     fate.dead, fate.attempt, fate.due = False, 1, 0.0
                     fate.lifted = fate.deadline is not None and item.detail("deadline") is None
                     self.count("retried")
-
-    def forgotten(self, host: Host) -> None:
-        """A node is about to be forgotten by another: what it holds may be there as well."""
-        for id_ in self.held.get(host.index, {}):
-            self.fates[id_].excuse("a node was forgotten")
 
     def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
         """It was accepted; or refused, and its deadline had passed meanwhile.

@@ -45,6 +45,8 @@ class SimulatedNode:
         self.leaving = False
         """It is to be gone for good; nobody dials it any more."""
         self.life = 0
+        self.at_next_commit: Callable[[int], None] | None = None
+        """What happens while its next commit is under way."""
         self._pass_due = False
         self._neighbours_due = False
         self._wake = float("inf")
@@ -132,6 +134,10 @@ class SimulatedNode:
             slowest = 7.0 if self.world.slow_disks else 1.0
             delay_s = COMMIT_S * (0.5 + slowest * self._disk_generator.unit())
             scheduler.after(delay_s, self._committed, self.life)
+            if self.at_next_commit is not None:
+                during_s = delay_s * self._disk_generator.unit()
+                scheduler.after(during_s, self.at_next_commit, self.life)
+                self.at_next_commit = None
         wake = brain.wake_at
         if wake is not None and wake < self._wake:
             self._wake = wake

@@ -38,6 +38,7 @@ class Preset:
         draining: nodes that may drain.
         settles: what consumers may do besides acknowledging; by `emit` an object's ack brings forth
             another one, which emits none.
+        key: if not empty, the idempotency key that all pushes carry.
         credit: of consumers that come.
         news_at_once: frames that move no custody arrive at once, which leaves fewer interleavings.
         last: the node where a consumer comes at the end, so that everything must be settled (I5).
@@ -57,6 +58,7 @@ class Preset:
     burning: tuple[int, ...] = ()
     draining: tuple[int, ...] = ()
     settles: tuple[str, ...] = ("nack",)
+    key: str = ""
     credit: int = 1
     news_at_once: bool = False
     last: int = 0
@@ -182,6 +184,17 @@ PRESETS = {
             links=(),
             crashing=(0,),
             settles=("nack", "replace"),
+            budget={"crashes": 2, "repeats": 2, "nacks": 1},
+        ),
+        Preset(
+            "i-keys",
+            "two pushes of one key, settled before they are committed; crash anywhere",
+            consumers=((0, 1),),
+            homes=(0, 0),
+            nodes=1,
+            links=(),
+            crashing=(0,),
+            key="k",
             budget={"crashes": 2, "repeats": 2, "nacks": 1},
         ),
         Preset(

@@ -20,7 +20,9 @@ AGAIN_S = 0.5
 """How long a producer waits before it connects again."""
 LARGE_BYTES = 1000
 KEYS = 4
-"""How many keys one producer uses, so that it repeats them."""
+"""How many keys one producer uses at one time, so that it repeats them."""
+KEYS_EACH = 64
+"""After so many objects it uses others."""
 TIMES = ("due", "deadline")
 """Properties that are points in time; a push carries what remains until then (R7)."""
 SHAPE = Shape("json", "")
@@ -91,8 +93,9 @@ class Producer:
             kept = {"keep_expired": True} if self._generator.chance(0.5) else {}
             until = now + self._generator.between(0.1, self._generator.pick((1.0, 30.0)))
             return {"deadline": until, **kept}
-        if draw == 2:
-            return {"key": f"{self.id & 0xFFFF} {self._generator.below(KEYS)}"}
+        if draw == 2 or (draw < 16 and self.id % 4 == 1):
+            number = self._next // KEYS_EACH * KEYS + self._generator.below(KEYS)
+            return {"key": f"{self.id & 0xFFFF} {number}"}
         return {}
 
     def _order(self, sequence: int) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class State:
     burnt: tuple[int, ...] = ()
     destroyed: tuple[int, ...] = ()
     """Objects of which a lost disk or memory took a copy."""
+    repeated: tuple[int, ...] = ()
+    """Objects whose pushes were said to repeat the key of another."""
 
 
 class SmallWorld:
@@ -221,12 +223,14 @@ class SmallWorld:
         queues = list(state.queues)
         known, valid = list(state.known), list(state.valid)
         acknowledged, settled = list(state.acknowledged), list(state.settled)
-        excused = state.excused
+        excused, repeated = state.excused, state.repeated
         for kind, *more in out:
             if kind == "frame":
                 queues[self._queue[node, more[0]]] += (more[1],)
             elif kind == "acknowledged":
                 acknowledged[more[0] - 1] = True
+            elif kind == "repeated":
+                repeated = tuple(sorted({*repeated, more[0]}))
             elif kind == "gave up":
                 excused = True
             elif kind == "leased":
@@ -249,6 +253,7 @@ class SmallWorld:
             acknowledged=tuple(acknowledged),
             settled=tuple(settled),
             excused=excused,
+            repeated=repeated,
         )
 
     @staticmethod
@@ -287,7 +292,8 @@ class SmallWorld:
         while floor < len(state.acknowledged) and state.acknowledged[floor]:
             floor += 1
         state = attrs.evolve(state, pushed=pushed)
-        return self._act(state, self.preset.homes[at], ("push", number, min(floor, at)))
+        operation = ("push", number, min(floor, at), self.preset.key)
+        return self._act(state, self.preset.homes[at], operation)
 
     def _take_subscribe(self, state: State, node: int) -> State:
         return self._act(self._spend(state, "changes"), node, ("subscribe", self.preset.credit))
@@ -419,7 +425,7 @@ class SmallWorld:
     # --- what must hold ------------------------------------------------------------------------
 
     def check(self, state: State) -> None:
-        """I1 and I2 of a state."""
+        """I1 and I2 of a state, and that a key means the object that was acknowledged first."""
         holders = [0] * len(state.pushed)
         staying = [0] * len(state.pushed)
         for node in range(self.preset.nodes):
@@ -427,8 +433,12 @@ class SmallWorld:
                 holders[number - 1] += 1
                 staying[number - 1] += standing != GIVING
         for at, acknowledged in enumerate(state.acknowledged):
-            safe = holders[at] or state.settled[at] or (at + 1) in state.destroyed
+            known = (*state.destroyed, *state.repeated)
+            safe = holders[at] or state.settled[at] or (at + 1) in known
             if acknowledged and not safe:
                 raise InvariantBroken("I1", f"object {at + 1} is lost")
+            others = any(holders[:at]) or any(holders[at + 1 :])
+            if self.preset.key and acknowledged and others and (at + 1) not in state.repeated:
+                raise InvariantBroken("keys", f"object {at + 1} has the key, another was taken")
             if staying[at] > 1 and not state.excused:
                 raise InvariantBroken("I2", f"object {at + 1} has two custodians")

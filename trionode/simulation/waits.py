@@ -123,7 +123,10 @@ class Waits:
         return any(each == int(stream) and holds(window) for each, window in self._windows(item))
 
     def _nobody(self, item: _Object, type_: str) -> bool:
-        ways = self._moves.ways(item.node.host, item.fate.type)
+        # What is known to be gone by its name is so on every way: the frames do not show that.
+        brain = item.node.host.brain
+        assert brain is not None
+        ways = [key for key in brain.interest.routes if wants(key, type_)]
         return type_ == item.fate.type and not ways and not self._windows(item)
 
     def _paused(self, item: _Object, stream: str) -> bool:
