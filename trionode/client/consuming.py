@@ -70,6 +70,12 @@ class _Open:
         for frame in self.stream.next_frames():
             self.call.send(MESSAGEPACK.encode(frame))
 
+    def write(self) -> bool:
+        """Write what the node has to be told, before this returns; whether that was possible."""
+        for frame in self.stream.next_frames():
+            self.call.queue(MESSAGEPACK.encode(frame))
+        return self.call.connection.write_now()
+
 
 class Consuming:
     """Carries subscriptions, deliveries and settles between the user and the nodes.
@@ -89,7 +95,10 @@ class Consuming:
         """Set, and replaced, when a stream opens, which adopts what was set aside."""
         # Of the clock itself, since trio.current_time first looks for it each time.
         self._now = trio.lowlevel.current_clock().current_time
-        self._breathe_at = 0.0
+        self._tell_at = 0.0
+        """From when the node is told of a start before its handler begins,"""
+        self._yield_at = 0.0
+        """and from when the others have a turn first."""
         self._on_event: Mapping[type, Callable[[Any], None]] = {
             Arrived: self._on_news,
             Confirmed: self._on_news,
@@ -132,7 +141,7 @@ class Consuming:
 
         It must when the delivery is urgent, or when other tasks have not run for a while.
         """
-        return self.core.is_urgent(lease) or self._now() >= self._breathe_at
+        return self.core.is_urgent(lease) or self._now() >= self._tell_at
 
     async def tell_started(self, lease: Lease) -> None:
         """Tell the node that a delivery has been started before this returns.
@@ -140,14 +149,21 @@ class Consuming:
         Cannot be cancelled: the delivery is the user's now.
         """
         opened = self._open.get(lease.window.stream)
+        written = True
         if opened is not None:
             # If the call is over its reader knows, and judges what it means.
             with contextlib.suppress(ConnectionLost):
-                opened.flush()
-        # The flush has woken the connection's writer: it has run when the next turn begins.
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        self._breathe_at = self._now() + BREATH_S
+                written = opened.write()
+        if not written or self._now() >= self._yield_at:
+            # Two turns of the others: what the first reads, or has left to write, the second does.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            self.on_rest()
+        self._tell_at = self._now() + BREATH_S
+
+    def on_rest(self) -> None:
+        """The loop over deliveries has just waited: others had their turn."""
+        self._yield_at = self._now() + BREATH_S
 
     def fail_all(self, error: Error) -> None:
         """The client is over."""

@@ -361,6 +361,7 @@ class Deliveries(Generic[T]):
                 raise subscription.error
             else:
                 await self._wait_for_news()
+                consuming.on_rest()
 
     async def set_credit(self, credit: int, credit_bytes: int | None = None) -> None:
         """Set the window again; 0 is a pause. Returns once the node has it.

@@ -214,7 +214,16 @@ class Call:
         return self._queue.unsent_bytes
 
     def send(self, message: bytes) -> None:
-        """Queue one message; never blocks.
+        """Queue one message for the connection's next turn; never blocks.
+
+        Raises:
+            ConnectionLost: see `queue`.
+        """
+        self.queue(message)
+        self.connection.wake()
+
+    def queue(self, message: bytes) -> None:
+        """Queue one message; `connection.write_now` or `write_soon` must follow.
 
         Raises:
             ConnectionLost: the call is over or its end is already queued, or the peer has left more
@@ -229,7 +238,7 @@ class Call:
             raise ConnectionLost(f"{self.connection.peer} left {unsent_bytes} bytes unread")
         queue.add(message)
         if queue.idle:
-            self._table.wants_to_send(queue)
+            self._table.list(queue)
 
     async def drained(self, below_bytes: int = DRAINED_BYTES) -> None:
         """Wait until at most so many bytes are unsent.
@@ -267,7 +276,8 @@ class Call:
     def _end(self, trailers: grpc.Headers | None) -> None:
         if not self.over and not self._queue.ending:
             self._queue.end(trailers)
-            self._table.wants_to_send(self._queue)
+            self._table.list(self._queue)
+            self.connection.wake()
 
     def reset(self, code: int = CANCEL) -> None:
         """End the call at once in both directions; nothing happens when it is over."""

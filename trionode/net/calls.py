@@ -247,10 +247,9 @@ class CallTable:
 
     # --- what calls ask for -------------------------------------------------------------------
 
-    def wants_to_send(self, queue: SendQueue) -> None:
-        """Something was queued."""
+    def list(self, queue: SendQueue) -> None:
+        """Something was queued; the connection is to be told, too."""
         self._scheduler.wake(queue)
-        self._connection.wake()
 
     def keep_open(self) -> None:
         """See that calls which are not read leave the others a window."""

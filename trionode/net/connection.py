@@ -1,9 +1,11 @@
 """One HTTP/2 connection over a trio stream: a reader task, a writer task, and its calls.
 
 Theory of operation. Handlers, the reader and whoever opens calls change the session synchronously
-and wake the writer, which alone writes: a write that is cancelled half-way spoils the stream, so no
-other task may be cancelled in one. The reader never waits for a handler; what calls have not read
-is bounded by the windows, and answers to control frames by `max_control_bytes`.
+and wake the writer, which alone waits in a write: one that is cancelled half-way spoils the stream,
+so no other task may be cancelled in one. What is urgent is written synchronously by whoever has it,
+while the writer is in no write; what the socket does not take then, the writer writes. The reader
+never waits for a handler; what calls have not read is bounded by the windows, and answers to
+control frames by `max_control_bytes`.
 
 A connection ends once, in `_end`: every call is told, what is queued is written within
 `close_timeout_s`, then the socket is closed. Faults of the peer never leave `run`.
@@ -23,6 +25,7 @@ from trionode.net.keeper import Keeper
 from trionode.net.options import ConnectionOptions, ConnectionStatistics, Counts
 from trionode.net.pings import Pings
 from trionode.net.serving import Log, NoLog, Route
+from trionode.net.sockets import write_some
 from trionode.net.timeouts import Timeouts
 from trionode.wire import greeting, grpc
 from trionode.wire import session_events as happened
@@ -43,6 +46,9 @@ READ_BYTES = 256 * 1024
 """What one read may bring: several of the largest frames."""
 BATCH_BYTES = 256 * 1024
 """DATA put before one write: what an answer to a PING may have to wait for."""
+QUIET_S = 0.001
+"""A connection that has written nothing for so long writes at once what is urgent; where more comes
+in this time, it is gathered for the writer's next turn."""
 DRAIN_ACK_S = 1.0
 """How long the second GOAWAY waits for the answer to the PING after the first."""
 LINGER_S = 0.5
@@ -118,6 +124,10 @@ class Connection:
         self._peer_closed = trio.Event()
         self._head: bytes | None = b""
         self._farewell = b""
+        self._rest = b""
+        """What a write at once left of its bytes: the writer's first."""
+        self._writing = False
+        self._quiet_at = 0.0
         self._ended = False
         self._shut_down = False
         self._went_away = ""
@@ -326,15 +336,43 @@ class Connection:
             await self._work.wait()
             self._work = trio.Event()
             while data := self._next_output():
+                self._writing = True
                 if not await self._send_all(data):
                     return
-                self._counts.bytes_sent += len(data)
-                self._written.set()
+                self._writing = False
+                self._note_written(len(data))
             if self._ended:
                 await self._close()
                 return
 
+    def write_now(self) -> bool:
+        """Write what there is, before this returns and without waiting; whether that was all."""
+        while not (self._writing or self._rest or self._ended):
+            data = self._next_output()
+            if not data:
+                return True
+            taken = write_some(self._stream, data)
+            self._note_written(taken)
+            self._rest = data[taken:]
+        self.wake()
+        return False
+
+    def write_soon(self) -> None:
+        """Write what there is: at once if nothing was for a while, else at the writer's turn."""
+        if trio.current_time() >= self._quiet_at:
+            self.write_now()
+        else:
+            self.wake()
+
+    def _note_written(self, count: int) -> None:
+        self._counts.bytes_sent += count
+        self._quiet_at = trio.current_time() + QUIET_S
+        self._written.set()
+
     def _next_output(self) -> bytes:
+        if self._rest:
+            data, self._rest = self._rest, b""
+            return data
         if self._farewell or (self._head is not None and not self._client):
             # A stranger gets its answer and no HTTP/2; until the greeting is read, nobody does.
             data, self._farewell = self._farewell, b""

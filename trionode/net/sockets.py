@@ -7,6 +7,7 @@ by the peer's kernel, whatever its process does.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 
@@ -52,6 +53,19 @@ def prepare(stream: trio.SocketStream) -> None:
             stream.setsockopt(level, option, value)
         except OSError:
             return
+
+
+def write_some(stream: trio.abc.Stream, data: bytes) -> int:
+    """Write what the kernel takes of some bytes without waiting; how many it took.
+
+    None, where that cannot be done or the connection is broken: a write that waits tells.
+    """
+    if os.name != "posix" or not isinstance(stream, trio.SocketStream):
+        return 0
+    try:
+        return os.write(stream.socket.fileno(), data)
+    except OSError:
+        return 0
 
 
 def address_text(address: object) -> str:

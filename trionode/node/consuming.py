@@ -182,14 +182,17 @@ class Consuming:
 
     def _deliver(self, effect: effects.Deliver) -> None:
         for frame in convert.deliver(effect, self._clock()):
-            self._tell(effect.stream, frame)
+            self._tell(effect.stream, frame, soon=True)
 
-    def _tell(self, handle: int, frame: Frame) -> None:
+    def _tell(self, handle: int, frame: Frame, *, soon: bool = False) -> None:
         stream = self._streams.get(handle)
         if stream is None:
             return
         try:
-            stream.wire.send(frame)
+            if soon:
+                stream.wire.send_soon(frame)
+            else:
+                stream.wire.send(frame)
         except ConnectionLost:
             # Its handler is about to find out, and returns the leases.
             return

@@ -151,15 +151,26 @@ class Wire:
         Raises:
             ConnectionLost: the call is over.
         """
+        self.call.send(self._encoded(frame))
+
+    def send_soon(self, frame: Frame) -> None:
+        """As `send`, but written at once where the connection was quiet.
+
+        Raises:
+            ConnectionLost: the call is over.
+        """
+        self.call.queue(self._encoded(frame))
+        self.call.connection.write_soon()
+
+    def _encoded(self, frame: Frame) -> bytes:
         try:
-            data = self._codec.encode(frame)
+            return self._codec.encode(frame)
         except Exception as error:
             self._context.counters.faults += 1
             text = "a frame cannot be written; its call ends"
             self._context.log.error(text, frame=type(frame).__name__, exc_info=error)  # noqa: TRY400  # see net.Log
             self.call.reset()
             raise ConnectionLost(f"{type(frame).__name__} cannot be written") from error
-        self.call.send(data)
 
     def decode(self, data: bytes) -> Frame | None:
         """A frame, or None for one that may be ignored.
