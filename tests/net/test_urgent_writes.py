@@ -12,8 +12,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.support.connections import ECHO
-from trionode.net.connection import QUIET_S, Connection
+from trionode.net.connection import Connection
 from trionode.net.options import ConnectionOptions
+from trionode.net.output import QUIET_S
 from trionode.net.serving import Route
 
 PATH = "/test/Echo"

@@ -23,9 +23,9 @@ from trionode.errors import ConnectError, ConnectionLost, ProtocolError
 from trionode.net.calls import CallTable
 from trionode.net.keeper import Keeper
 from trionode.net.options import ConnectionOptions, ConnectionStatistics, Counts
+from trionode.net.output import Output
 from trionode.net.pings import Pings
 from trionode.net.serving import Log, NoLog, Route
-from trionode.net.sockets import write_some
 from trionode.net.timeouts import Timeouts
 from trionode.wire import greeting, grpc
 from trionode.wire import session_events as happened
@@ -46,9 +46,6 @@ READ_BYTES = 256 * 1024
 """What one read may bring: several of the largest frames."""
 BATCH_BYTES = 256 * 1024
 """DATA put before one write: what an answer to a PING may have to wait for."""
-QUIET_S = 0.001
-"""A connection that has written nothing for so long writes at once what is urgent; where more comes
-in this time, it is gathered for the writer's next turn."""
 DRAIN_ACK_S = 1.0
 """How long the second GOAWAY waits for the answer to the PING after the first."""
 LINGER_S = 0.5
@@ -119,15 +116,11 @@ class Connection:
         self._io_scope = trio.CancelScope()
         self._write_scope = trio.CancelScope()
         self._work = trio.Event()
-        self._written = trio.Event()
+        self._output = Output(stream, self._next_output, self._counts)
         self._handshake = trio.Event()
         self._peer_closed = trio.Event()
         self._head: bytes | None = b""
         self._farewell = b""
-        self._rest = b""
-        """What a write at once left of its bytes: the writer's first."""
-        self._writing = False
-        self._quiet_at = 0.0
         self._ended = False
         self._shut_down = False
         self._went_away = ""
@@ -290,8 +283,8 @@ class Connection:
         while True:
             limit_bytes = self._options.max_control_bytes
             while self._session.output_bytes > limit_bytes and not self._ended:
-                self._written = trio.Event()
-                await self._written.wait()
+                self._output.progress = trio.Event()
+                await self._output.progress.wait()
             try:
                 data = bytes(await self._stream.receive_some(READ_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -335,44 +328,28 @@ class Connection:
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            while data := self._next_output():
-                self._writing = True
+            while data := self._output.next():
                 if not await self._send_all(data):
                     return
-                self._writing = False
-                self._note_written(len(data))
             if self._ended:
                 await self._close()
                 return
 
     def write_now(self) -> bool:
         """Write what there is, before this returns and without waiting; whether that was all."""
-        while not (self._writing or self._rest or self._ended):
-            data = self._next_output()
-            if not data:
-                return True
-            taken = write_some(self._stream, data)
-            self._note_written(taken)
-            self._rest = data[taken:]
+        if not self._ended and self._output.write_now():
+            return True
         self.wake()
         return False
 
     def write_soon(self) -> None:
         """Write what there is: at once if nothing was for a while, else at the writer's turn."""
-        if trio.current_time() >= self._quiet_at:
+        if self._output.quiet:
             self.write_now()
         else:
             self.wake()
 
-    def _note_written(self, count: int) -> None:
-        self._counts.bytes_sent += count
-        self._quiet_at = trio.current_time() + QUIET_S
-        self._written.set()
-
     def _next_output(self) -> bytes:
-        if self._rest:
-            data, self._rest = self._rest, b""
-            return data
         if self._farewell or (self._head is not None and not self._client):
             # A stranger gets its answer and no HTTP/2; until the greeting is read, nobody does.
             data, self._farewell = self._farewell, b""
@@ -386,7 +363,7 @@ class Connection:
         timeout_s = options.close_timeout_s if self._ended else options.write_timeout_s
         try:
             with trio.move_on_after(timeout_s) as self._write_scope:
-                await self._stream.send_all(data)
+                await self._output.write(data)
                 return True
             self._end(f"the peer did not read for {timeout_s:g} s", flush=False)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -433,7 +410,7 @@ class Connection:
         self._calls.lose(f"{self.peer}: {reason}")
         self._calls.wake_openers()
         self._pings.give_up()
-        for event in (self._handshake, self._work, self._written):
+        for event in (self._handshake, self._work, self._output.progress):
             event.set()
         if flush:
             deadline = trio.current_time() + self._options.close_timeout_s
