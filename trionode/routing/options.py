@@ -39,7 +39,7 @@ class RoutingOptions:
     transfer_after_s: float = 1.0
     overflow_after_s: float = 0.1
     overflow_cap_s: float = 60.0
-    relay_window: int = 256
+    relay_window: int = 1024
     max_hops: int = 8
     in_doubt_timeout_s: float = 30.0
     giver_forgotten_after_s: float = 3600.0
