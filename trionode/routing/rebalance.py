@@ -31,8 +31,8 @@ SCAN_MAX = 1024
 PEEK = 16
 """Objects found that lack only a link's credit, after which its peer may be asked for more."""
 
-OFFER_MAX = 256
-"""Objects in one offer: beyond this a frame gains no speed and only adds latency."""
+OFFER_MAX = 1024
+"""Objects in one offer: an offer is three frames, which cost as much as a hundred objects."""
 
 OFFER_BYTES_MAX = 1 << 20
 """Bytes of payloads and properties in one offer, unless its only object is larger."""
