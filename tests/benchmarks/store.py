@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from trionode.routing.records import ObjectRecord
-from trionode.store.batch import Batch, ProducerChange
+from trionode.store import Retention
+from trionode.store.batch import Batch, ProducerChange, Retired
 from trionode.store.sqlite import SqliteStore
 
 PRODUCER = 0x1234567890ABCDEF1234
@@ -87,6 +88,42 @@ def queue(directory: Path, size: int, backlog: int, rows: int) -> None:
     store.close()
 
 
+def retaining(directory: Path, size: int, rows: int, kept: int) -> None:
+    """The same with settled objects kept and without, a commit of each in turns."""
+    kinds = {"none": Retention(), f"{kept:,}": Retention(86_400.0, kept, 1 << 30)}
+    stores = {
+        name: SqliteStore(directory / str(index), "bench", os.urandom, retention)
+        for index, (name, retention) in enumerate(kinds.items())
+    }
+    times: dict[str, list[float]] = {name: [] for name in stores}
+    for store in stores.values():
+        store.open(1)
+        store.write(batch_of(1, 1000, 0))
+    # Only once so many are kept that each commit deletes as many as it adds.
+    settling = kept + rows
+    for at in range(0, settling, size):
+        for name, store in stores.items():
+            batch = batch_of(1001 + at, size, 1000 + at)
+            gone = [(PRODUCER << 48) + 1 + at + index for index in range(size)]
+            batch.gone.update(dict.fromkeys(gone))
+            if store.retains:
+                batch.retired.update((id_, Retired(1e9 + at, "settled", None)) for id_ in gone)
+            begun = time.perf_counter()
+            store.write(batch)
+            if at >= kept:
+                times[name].append(time.perf_counter() - begun)
+    for name, found in times.items():
+        print(
+            f"insert and settle by {size}, settled objects kept: {name}:"
+            f" {len(found) * size / sum(found):,.0f} objects/s, p50 {quantile(found, 0.5):.2f} ms,"
+            f" p99 {quantile(found, 0.99):.2f} ms"
+        )
+    pairs = [kept_s / none_s for none_s, kept_s in zip(*times.values(), strict=True)]
+    print(f"so keeping them takes {quantile(pairs, 0.5) / 1e3:.2f} times as long (median of pairs)")
+    for store in stores.values():
+        store.close()
+
+
 def recovery(directory: Path, rows: int) -> None:
     store = SqliteStore(directory, "bench", os.urandom)
     store.open(1)
@@ -130,6 +167,7 @@ def main() -> None:
         lambda path: inserts(path, 256, 400_000),
         lambda path: queue(path, 256, 1_000, 200_000),
         lambda path: queue(path, 256, options.backlog, 200_000),
+        lambda path: retaining(path, 256, 200_000, 50_000),
         lambda path: recovery(path, options.backlog),
     ):
         directory = Path(tempfile.mkdtemp(dir=options.directory))

@@ -33,6 +33,7 @@ from trionode.store.base import Identity, StoreError, StoreStatus
 from trionode.store.lock import DirectoryLock, make_directory
 from trionode.store.sqlite_books import Books
 from trionode.store.sqlite_identity import take_identity
+from trionode.store.sqlite_inserts import insert_objects
 from trionode.store.sqlite_log import Log
 from trionode.store.sqlite_opening import open_sound
 from trionode.store.sqlite_payloads import PayloadReader, rows_of
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from trionode.store.damage import Damage
     from trionode.store.finding import Finder
 
-_INSERT = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM objects WHERE seq BETWEEN ? AND ?"
 _FILES = ("", "-wal")
 
@@ -184,7 +184,7 @@ class SqliteStore:
                 connection.executemany(_DELETE, [(run[0], sum(run) - 1) for run in runs])
             if written:
                 rows = self._shapes.rows(zip(written.values(), kept.values(), strict=True))
-                connection.executemany(_INSERT, rows)
+                insert_objects(connection, rows)
             books.carry_out(connection)
             write_state(connection, batch.stamp, count)
         for id_ in leaving:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from trionode.routing.records import ObjectRecord
 
 _SELECT = f"SELECT {', '.join(OBJECT_COLUMNS)} FROM objects WHERE seq BETWEEN ? AND ?"  # noqa: S608  # names of ours
 
@@ -46,8 +45,11 @@ class PayloadReader:
             if self._connection is None:
                 self._connection = _connect(self._path)
             found = rows_of(self._connection, numbers.values())
-            records = (self._shapes.record(row, 0.0) for row in found)
-            return {each.id: _bytes(each) for each in records if each is not None}
+            return {
+                int.from_bytes(sound[0], "big"): sound[1]
+                for row in found
+                if (sound := self._shapes.payload(row)) is not None
+            }
 
     def close(self) -> None:
         """Give the file free."""
@@ -61,11 +63,6 @@ def rows_of(connection: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[
     """The rows of objects by their numbers; neighbours, as nearly all are, in one go."""
     for first, count in to_runs(sorted(numbers)):
         yield from connection.execute(_SELECT, (first, first + count - 1))
-
-
-def _bytes(record: ObjectRecord) -> bytes:
-    assert isinstance(record.payload, bytes), "rows have payloads"
-    return record.payload
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -104,19 +104,12 @@ class Shapes:
 
     def record(self, row: tuple[Any, ...], offset_s: float) -> ObjectRecord | None:
         """The record of a row that was read, its times `offset_s` earlier; None: damaged."""
-        _, id_, type_, encoding, fingerprint, created, attempt, stamp, crc, details, payload = row
+        _, id_, _, _, _, created, attempt, stamp, _, details, payload = row
         try:
-            known = self._known.get((type_, encoding, fingerprint))
+            known = self._known_if_sound(row)
             if known is None:
-                known = self._learn((type_, encoding, fingerprint))
-            type_, encoding, fingerprint, seed = known
-            size = _NO_DETAILS
-            if details is not None:
-                size = len(details)
-                seed = crc32(details, seed)
-            head = _pack_head(id_, created, attempt, stamp, size, len(payload))
-            if crc32(payload, crc32(head, seed)) != crc or len(id_) != OBJECT_ID_BYTES:
                 return None
+            type_, encoding, fingerprint, _ = known
             values = None if details is None else unpack(details)
             record = ObjectRecord(
                 int.from_bytes(id_, "big"),
@@ -132,6 +125,29 @@ class Shapes:
             return record.shifted(-offset_s) if values else record
         except (ValueError, TypeError, AttributeError, struct.error):
             return None  # a column of another type than it was written with
+
+    def payload(self, row: tuple[Any, ...]) -> tuple[bytes, bytes] | None:
+        """Of a row that was read only the object's id and its payload; None: damaged."""
+        try:
+            return None if self._known_if_sound(row) is None else (row[1], row[-1])
+        except (ValueError, TypeError, AttributeError, struct.error):
+            return None  # a column of another type than it was written with
+
+    def _known_if_sound(self, row: tuple[Any, ...]) -> tuple[str, str, str, int] | None:
+        """What is known of the row's shape, if the row is as it was written; may raise if not."""
+        _, id_, type_, encoding, fingerprint, created, attempt, stamp, crc, details, payload = row
+        known = self._known.get((type_, encoding, fingerprint))
+        if known is None:
+            known = self._learn((type_, encoding, fingerprint))
+        seed = known[3]
+        size = _NO_DETAILS
+        if details is not None:
+            size = len(details)
+            seed = crc32(details, seed)
+        head = _pack_head(id_, created, attempt, stamp, size, len(payload))
+        if crc32(payload, crc32(head, seed)) != crc or len(id_) != OBJECT_ID_BYTES:
+            return None
+        return known
 
     def _learn(self, shape: tuple[bytes, bytes, bytes]) -> tuple[str, str, str, int]:
         type_, encoding, fingerprint = (text.decode() for text in shape)
