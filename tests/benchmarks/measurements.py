@@ -127,10 +127,12 @@ def push_ms(count: int, *, durable: bool) -> float:
 
 def _pushes(scale: float, _: Measured) -> Figures:
     count = int(_count(1_000, scale))
+    memory_ms = push_ms(count, durable=False)
     figures = {
         "durable": push_ms(count, durable=True),
-        "memory": push_ms(count, durable=False),
+        "memory": memory_ms,
         "fsync": references.fsync_ms(count),
+        "fsync_at_rest": references.fsync_ms(count, memory_ms / 1e3),
     }
     return {f"{name}_ms": value for name, value in figures.items()}
 

@@ -65,12 +65,18 @@ async def _send(port: int, size_bytes: int) -> float:
         return time.monotonic() - began
 
 
-def fsync_ms(count: int) -> float:
-    """What an fsync of 4 KiB takes in the temporary directory."""
+def fsync_ms(count: int, pause_s: float = 0.0) -> float:
+    """What an fsync of 4 KiB takes in the temporary directory, one after the other.
+
+    With a pause before each, as where a push has one: by then the processor and the disk rest, and
+    must be woken.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-fsync-") as directory:
         file = os.open(Path(directory) / "file", os.O_RDWR | os.O_CREAT)
         times = []
         for turn in range(count):
+            if pause_s:
+                time.sleep(pause_s)
             os.pwrite(file, bytes(4096), turn % 50 * 4096)
             began = time.perf_counter()
             os.fdatasync(file)

@@ -29,6 +29,10 @@ OTHER_CONSUMER = "the lease ended: the object is leased to another consumer"
 DEADLINE_PASSED = "its deadline passed"
 NAMED_TWICE = "the same settle names this lease twice"
 
+SPILLED_SHARE = 256
+"""The most of one share where payloads are on disk: what is taken off the queue and is not in
+memory yet goes back, each time."""
+
 
 class Leases:
     """Mutates objects' leases and the subscriptions' windows."""
@@ -60,6 +64,8 @@ class Leases:
                 turns = turns or demand.turns
                 share = min(-(-counts[State.READY] // turns), subscription.free)
                 turns -= 1
+                if table.spilled:
+                    share = min(share, SPILLED_SHARE)
                 suspects = 0 if subscription.stream.suspects else 1
                 stream = subscription.stream
                 free_bytes = min(subscription.free_bytes, stream.free_bytes)
