@@ -59,13 +59,12 @@ class Leases:
         demand = context.subscriptions.line(table)
         counts = table.counts
         if demand is not None and not context.draining:
+            most = SPILLED_SHARE if table.spilled else counts[State.READY]
             turns = passed = 0  # left in this round of the line; in vain since the last lease
             while counts[State.READY] and (subscription := demand.next()) is not None:
                 turns = turns or demand.turns
-                share = min(-(-counts[State.READY] // turns), subscription.free)
+                share = min(-(-counts[State.READY] // turns), subscription.free, most)
                 turns -= 1
-                if table.spilled:
-                    share = min(share, SPILLED_SHARE)
                 suspects = 0 if subscription.stream.suspects else 1
                 stream = subscription.stream
                 free_bytes = min(subscription.free_bytes, stream.free_bytes)
