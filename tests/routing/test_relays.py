@@ -303,3 +303,39 @@ def test_uneven_consumers_on_three_nodes_share_the_work(seed) -> None:
         mesh.wait(0.01)
     assert sum(done.values()) == 1200
     assert max(done.values()) <= 1.3 * 100
+
+
+@pytest.mark.parametrize("relays", ["rs", "rts", "rtus"])
+@pytest.mark.parametrize("size_bytes", [1, 500])
+def test_full_relays_that_hold_what_goes_the_other_way_do_not_lock_each_other_up(
+    relays, size_bytes
+) -> None:
+    """Each waits for room in the next; the consumers at both ends have credit all along."""
+    mesh = line(f"a{relays}b", max_held_bytes=50_000)
+    for name, type_ in ((relays[0], "East"), (relays[-1], "West")):
+        while mesh[name].brain.context.custody.memory_bytes < 50_000:
+            mesh[name].push(type_, bytes(size_bytes))
+    for index, name in enumerate(relays[1:-1]):
+        while mesh[name].brain.context.custody.memory_bytes < 50_000:
+            mesh[name].push(("East", "West")[index % 2], bytes(size_bytes))
+    mesh["a"].consumer("West", credit=10)
+    mesh["b"].consumer("East", credit=10)
+    held = sum(len(node.held()) for node in mesh.nodes.values())
+    assert settle_all(mesh) == held
+
+
+def test_full_relays_that_are_filled_from_both_ends_do_not_lock_each_other_up() -> None:
+    mesh = line("arsb", max_held_bytes=50_000)
+    ends = mesh["a"].consumer("West", credit=0), mesh["b"].consumer("East", credit=0)
+    pushed = 0
+    for _ in range(12):
+        for name, type_ in (("a", "East"), ("b", "West")):
+            while mesh[name].brain.context.custody.memory_bytes < 40_000:
+                mesh[name].push(type_)
+                pushed += 1
+        mesh.wait(1.0)
+    for name in "rs":
+        assert 50_000 <= mesh[name].brain.context.custody.memory_bytes <= 51_000
+    for consumer, key in zip(ends, ("West", "East"), strict=True):
+        consumer.subscribe(key, credit=10)
+    assert settle_all(mesh, rounds=60) == pushed

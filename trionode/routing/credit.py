@@ -11,7 +11,10 @@ grants together stay within what is free, and each takes only a part of that. A 
 left still asks for one object at a time for a consumer here that has nothing to do: two nodes that
 are full of what the other's consumers want would else wait for each other for ever. So there is at
 most one object beyond the limit for each subscription. What is on its way to others has no claim to
-the last part of the space, and passes it one object at a time.
+the last part of the space, and passes it one object at a time. Two relays that are full of what
+must go through the other would wait for each other as well: so a full relay takes one object at a
+time of a key of which it has nothing that could move on, until such objects take `TRANSIT` of the
+space beyond the limit.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ WISH_AHEAD = 1024
 
 UNRESERVED = 0.85
 """Part of the space for objects that a relay may fill; the rest is for what can be leased here."""
+
+TRANSIT = 1 / 16
+"""Part of the space that a relay fills beyond its limit with what is on its way."""
 
 GRANT_PART = 16
 """A grant takes at most one part in so many of the free space, so that many keys find some."""
@@ -143,7 +149,7 @@ class Credit:
             room -= sum(each.outstanding for each in accounts)
             room_bytes -= sum(each.outstanding_bytes for each in accounts)
             spare_bytes = self._spare_bytes(int(limit_bytes * UNRESERVED))
-            one_fits = self._context.custody.memory_bytes < limit_bytes
+            one_fits = self._passes(key, limit_bytes)
             if room <= 0 and self._context.custody.patterns.open_ones:
                 # What takes this room may leave under another key of its type.
                 self._starved[key] = None
@@ -192,6 +198,15 @@ class Credit:
             self._promised[account] = None
             raised.append(account)
         return raised
+
+    def _passes(self, key: str, limit_bytes: int) -> bool:
+        """Whether a relay without spare room takes one object of a key that goes on."""
+        beyond_bytes = self._context.custody.memory_bytes - limit_bytes
+        if beyond_bytes < 0:
+            return True
+        tables = self._context.custody.patterns.holders_of(key)
+        going_on = (State.READY, State.TRANSFERRING)
+        return beyond_bytes <= limit_bytes * TRANSIT and _rest(1, tables, going_on) > 0
 
     def _somebody_is_idle(self, key: str) -> bool:
         """Whether a local subscription for a key has credit and leases nothing."""
