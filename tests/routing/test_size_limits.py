@@ -76,3 +76,22 @@ def test_a_peer_that_does_not_say_is_offered_everything():
     mesh.wait(5)
     assert sizes(far) == [1000]
     assert events.LinkUp(1, "x", 1, durable=True).max_object_bytes == 0
+
+
+def test_what_expired_among_what_rests_is_not_wished_for_any_longer():
+    mesh = limited(transfer_after_s=0.0)
+    mesh.link("a", "c")
+    for name in "bc":
+        mesh[name].consumer("A", credit=0)
+    mesh.run()
+    node = mesh["a"]
+    node.push("A", bytes(11))
+    node.push("A", bytes(11), deadline=node.now + 5.0)
+    mesh.wait(10)
+    assert node.states() == ["READY"]
+    node.effects.clear()
+    node.push("A", bytes(5), bytes(5))
+    mesh.run()
+    link = next(each for each in node.brain.interest.links.values() if each.peer == "c")
+    wishes = [sent.wishes for sent in node.of(effects.SendBacklog) if sent.link == link.handle]
+    assert [wanted for ((_, _, wanted),) in wishes] == [3]

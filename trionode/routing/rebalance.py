@@ -318,11 +318,16 @@ class Deal:
         return True
 
     def count_the_rest(self, unseen: int, scan: Scan) -> None:
-        """What was not looked at waits as well, for the lanes that something waits for."""
+        """What was not looked at waits as well, for the lanes that something waits for.
+
+        Some of what rests may have left since it was counted: no lane lacks more than is ready.
+        """
+        ready = self.table.counts[State.READY] - self.dealt
         for lane in self.lanes:
             lane.surplus += scan.wishes(lane.way)
             if lane.surplus or lane.batch:
                 lane.surplus += max(0, unseen)
+            lane.surplus = min(lane.surplus, ready)
 
 
 def weight_of(details: dict[str, Any] | None) -> int:
