@@ -219,15 +219,19 @@ class Interest:
     def _way_on(self, link: Link, key: str) -> Route | None:
         """The shortest of the routes of others that may be advertised on a link."""
         best: Route | None = None
+        here, peer, neighbours = link.handle, link.peer, link.neighbours
+        shortest = self._context.options.max_hops - 1
+        # Asked for each key and link that news is told of: what is dearest is looked at last.
         for handle, route in self.routes.get(key, _NO_ROUTES).items():
+            path = route.path
             if (
-                handle != link.handle
+                len(path) <= shortest
+                and handle != here
+                and peer not in path
+                and path[-1] not in neighbours
+                and (best is None or len(path) < shortest or path < best.path)
                 # What may not be passed on must not be asked for: it would go to and fro for ever.
                 and self._context.may_give_to(self.links[handle])
-                and link.peer not in route.path
-                and route.origin not in link.neighbours
-                and len(route.path) < self._context.options.max_hops
-                and (best is None or (len(route.path), route.path) < (len(best.path), best.path))
             ):
-                best = route
+                best, shortest = route, len(path)
         return best
