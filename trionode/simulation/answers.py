@@ -140,7 +140,8 @@ class Answers:
             to = self._by_name.get(given["to"]["id"])
             if to is None or to is node or not fate.been >> to.index & 1:
                 raise InvariantBroken("G9", f"never went to {given['to']}", id_)
-        if known["accepted"] and not (fate.been >> node.index & 1 or fate.repeats):
+        # One that repeats a key is accepted as well, and not stored.
+        if known["accepted"] and not (fate.been >> node.index & 1 or fate.keyed):
             raise InvariantBroken("G9", f"node {node.index} never accepted it", id_)
 
     def _check_view(self, node: SimulatedNode, id_: int, fate: Fate, view: dict[str, Any]) -> None:

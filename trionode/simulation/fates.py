@@ -28,8 +28,8 @@ class Fate:
     was the last one. `not_before` and `deadline` are the producer's, `due` is the last failure's,
     in simulated time; `early_s` is how much nearer jumping clocks have brought them, `late_s` how
     long they stood still on the way between nodes, the last time since `sent`; `timed`: it has any.
-    `keeps`: at its deadline it is to become a dead letter. `repeats` is the object whose key it
-    repeated, so that it was not stored.
+    `keeps`: at its deadline it is to become a dead letter. `keyed`: it was pushed with a key;
+    `repeats` is the object whose key it repeated, so that it was not stored.
     """
 
     type: str
@@ -55,6 +55,7 @@ class Fate:
     sent: float = 0.0
     timed: bool = False
     keeps: bool = False
+    keyed: bool = False
     repeats: int = 0
     excuses: list[str] = attrs.field(factory=list)
 

@@ -180,6 +180,7 @@ class Ledger:
             fate.not_before = rare.get("due", 0.0)
             fate.deadline = rare.get("deadline")
             fate.keeps = "keep_expired" in rare
+            fate.keyed = "key" in rare
             fate.timed = "due" in rare or "deadline" in rare
 
     def acknowledged(self, ids: Iterable[int]) -> None:
