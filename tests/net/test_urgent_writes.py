@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.support.connections import ECHO
+from trionode.net import output
 from trionode.net.connection import Connection
 from trionode.net.options import ConnectionOptions
 from trionode.net.output import QUIET_S
@@ -119,3 +120,21 @@ async def test_a_connection_that_is_over_takes_no_harm_from_what_is_urgent():
             while not ends.client.end_reason:
                 await wait_all_tasks_blocked()
         assert not ends.client.write_now()
+
+
+async def test_an_interrupt_loses_no_bytes_of_an_urgent_write(monkeypatch):
+    protected: list[bool] = []
+
+    def note(_stream, _data) -> int:
+        protected.append(trio.lowlevel.currently_ki_protected())
+        return 0
+
+    async with over_sockets() as ends:
+        call = await ends.client.open(PATH)
+        await ends.client.ping()
+        assert not trio.lowlevel.currently_ki_protected()
+        monkeypatch.setattr(output, "write_some", note)
+        call.queue(b"kept")
+        assert not ends.client.write_now()
+        assert await call.receive() == b"KEPT"
+    assert protected == [True]

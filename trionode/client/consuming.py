@@ -143,6 +143,7 @@ class Consuming:
         """
         return self.core.is_urgent(lease) or self._now() >= self._tell_at
 
+    @trio.lowlevel.enable_ki_protection
     async def tell_started(self, lease: Lease) -> None:
         """Tell the node that a delivery has been started before this returns.
 

@@ -61,8 +61,12 @@ class Output:
         self._busy = False
         self._note(len(data))
 
+    @trio.lowlevel.enable_ki_protection
     def write_now(self) -> bool:
-        """Write what there is, before this returns and without waiting; whether that was all."""
+        """Write what there is, before this returns and without waiting; whether that was all.
+
+        An interrupt waits: between taking bytes and writing them it would lose them.
+        """
         while not (self._busy or self._rest):
             data = self._take()
             if not data:
