@@ -20,22 +20,19 @@ discarded when the next link opens, so "never seen" cannot be overtaken by the o
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from trionode.routing import effects, history
+from trionode.routing.arrivals import arriving
 from trionode.routing.forwarded import Forwarded
 from trionode.routing.model import HeldObject, State, Step
 from trionode.routing.ordering import giver_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trionode.routing import events
     from trionode.routing.context import Context
-    from trionode.routing.custody import TypeTable
     from trionode.routing.effects import Handle
     from trionode.routing.links import Link
     from trionode.routing.records import TakenRecord
@@ -324,7 +321,7 @@ class Takings:
         objects = context.custody.objects
         fresh: dict[int, HeldObject] = {}
         merged: list[HeldObject] = []
-        for copy in self._copies(event, count, table, giver, now):
+        for copy in arriving(event, count, table, (giver, context.node), now):
             held = objects.get(copy.id)
             if held is None and fresh.setdefault(copy.id, copy) is copy:
                 continue
@@ -341,36 +338,6 @@ class Takings:
             context.out.append(effects.Keep(arrived, fresh=True))
         if merged:
             context.out.append(effects.Keep(merged))
-
-    def _copies(  # the columns of an offer and where they came from
-        self, event: events.OfferCame, count: int, table: TypeTable, giver: str, now: float
-    ) -> Iterator[HeldObject]:
-        """The first objects of an offer as they are here.
-
-        Neighbours share their properties nearly always: what is made of these is made once.
-        """
-        shape, rare = event.shape, event.details
-        came = (now, history.RECEIVED, self._context.node, "", 1, f"from node {giver}")
-        last: dict[str, Any] | None = None
-        last_attempt = 1
-        details = _travelled({}, giver, came)
-        state = State.READY
-        columns = zip(
-            event.ids[:count],
-            event.payloads,
-            event.ages_s,
-            event.attempts or itertools.repeat(1),
-            strict=False,
-        )
-        for index, (id_, payload, age_s, attempt) in enumerate(columns):
-            own = rare.get(index) if rare else None
-            if own is not last or attempt != last_attempt:
-                last, last_attempt = own, attempt
-                details = _travelled(own or {}, giver, (*came[:4], attempt, came[5]))
-                state = _arrival_state(details, now)
-            yield HeldObject(
-                id_, table, payload, shape, now - age_s, now, state, attempt, None, 0, details
-            )
 
     def _merge(self, held: HeldObject, copy: HeldObject, now: float) -> list[HeldObject]:
         """Take from an arriving copy what the one held doesn't know; of contents, the last wins.
@@ -400,25 +367,3 @@ class Takings:
             context.watch(stays)
             return stays
         return [held]
-
-
-PATH_KEPT = 32
-"""Nodes of an object's path that are remembered: the first and the last ones. Those between no
-longer delay a return."""
-
-
-def _travelled(details: dict[str, Any], giver: str, came: history.Entry) -> dict[str, Any]:
-    """The details of an object after one more hop."""
-    path = (*details.get("path", ()), giver)
-    if len(path) > PATH_KEPT:
-        path = (path[0], *path[2:])  # the first one is where the object was accepted
-    details = {**details, "hops": int(details.get("hops", 0)) + 1, "path": path}
-    return history.extended(details, came)
-
-
-def _arrival_state(details: dict[str, Any] | None, now: float) -> State:
-    if details is None:
-        return State.READY
-    if "dead" in details:
-        return State.DEAD
-    return State.DELAYED if details.get("due", now) > now else State.READY

@@ -167,7 +167,7 @@ class Rebalancer:
             return deal.lanes
         lanes: list[Lane] | None = []
         if not overflow:
-            lanes = self._without_returns(item, deal.lanes)
+            lanes = deal.without_returns(item, self._context.options.max_hops)
         elif scan.appended and not item.detail("hops", 0):
             lanes = None  # what stands behind it became ready later, and waits at least as long
         if lanes != deal.lanes:
@@ -179,13 +179,6 @@ class Rebalancer:
         if when < table.wake:
             table.wake = when
             self._context.timers.set(when, "plan", table)
-
-    def _without_returns(self, item: HeldObject, lanes: list[Lane]) -> list[Lane]:
-        """R6: the lanes by which a move before the object's back-off is over is no return."""
-        if item.detail("hops", 0) >= self._context.options.max_hops:
-            return []
-        path = item.detail("path", ())
-        return [lane for lane in lanes if lane.link.peer not in path]
 
     def _give(self, lane: Lane) -> None:
         account = lane.account
@@ -286,6 +279,22 @@ class Deal:
         self._share = -(-table.counts[State.READY] // max(1, with_credit))
         self.limited = any(lane.link.max_object_bytes for lane in lanes)
         """Whether some of the objects may be too large for some of the peers."""
+        self._answered_for: dict[str, Any] | None = None
+        self._onward = lanes
+
+    def without_returns(self, item: HeldObject, max_hops: int) -> list[Lane]:
+        """R6: the lanes by which a move before the object's back-off is over is no return.
+
+        Objects that came together share their properties, and so the answer.
+        """
+        if item.details is not self._answered_for:
+            self._answered_for = item.details
+            path = item.detail("path", ())
+            onward = [lane for lane in self.lanes if lane.link.peer not in path]
+            if item.detail("hops", 0) >= max_hops:
+                onward = []
+            self._onward = self.lanes if len(onward) == len(self.lanes) else onward
+        return self._onward
 
     @property
     def wants_more(self) -> bool:
