@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 
 import pytest
 import trio
 
 import trionode
-from tests.support.processes import DEADLINE_S, count, node_process, status_when
+from tests.support.processes import DEADLINE_S, count, node_process, started, status_when
 from trionode import Status
 
 LIMIT_BYTES = 400_000
@@ -83,3 +84,19 @@ async def test_a_full_disk_stops_pushes_and_nothing_else_until_there_is_room(tmp
             held = {found.id async for found in client.query("A")}
     assert {*before[10:], *acknowledged, after} <= held
     assert not held & set(settled)
+
+
+def test_a_push_by_command_says_what_it_waits_for_and_goes_on_by_itself(tmp_path):
+    with node_process("n1", "--data-dir", str(tmp_path)) as node:
+        limit_files(node.process.pid, 1)
+        with started("push", "A", "1", "2", "--node", node.address) as push:
+            line = push.stderr.readline().decode()
+            assert line.startswith("trionode: waiting since ")
+            assert "node n1 cannot store what it was sent: " in line
+            assert "full or failing" in line
+            with pytest.raises(subprocess.TimeoutExpired):
+                push.wait(0.01)
+            limit_files(node.process.pid, resource.RLIM_INFINITY)
+            out, err = push.communicate(timeout=DEADLINE_S)
+        assert push.returncode == 0, err
+        assert len(out.split()) == 2

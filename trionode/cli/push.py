@@ -14,6 +14,7 @@ import trio
 
 import trionode
 from trionode.cli.options import node_option
+from trionode.cli.patience import Patience
 from trionode.cli.payloads import check_json
 from trionode.cli.pipes import LINE_MAX_BYTES, STDIN, Writer, read_lines
 from trionode.cli.progress import progress
@@ -45,7 +46,8 @@ Examples:
 Ids are printed one a line, in order, each once the node has custody of its
 object. Empty lines of stdin are skipped. A line that is not JSON, or that the
 node refuses, ends the command with status 1 and the line's number, after all
-objects before it were acknowledged. Pushes are pipelined: when a node refuses a
+objects before it were acknowledged. When a node keeps it waiting, it says on
+stderr for what, and goes on by itself. Pushes are pipelined: when a node refuses a
 line, some that follow may have been taken, and the message says how many.
 """
 
@@ -149,13 +151,17 @@ async def _pushing(
     async with (
         trionode.connect(*node) as client,
         client.pusher(type=type_name) as pusher,
-        # Inside the pusher, which would else be the first to tell of a failure, without its line.
-        trio.open_nursery() as nursery,
     ):
-        pushing = _Pushing(pusher, options)
-        nursery.start_soon(pushing.print_ids, name="ids")
-        yield pushing
-        pushing.end()
+        # Inside the pusher, which would else be the first to tell of a failure, without its line.
+        patience = Patience(client, node)
+        pushing = _Pushing(pusher, options, patience)
+        async with trio.open_nursery() as asides:
+            asides.start_soon(patience.watch, name="patience")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pushing.print_ids, name="ids")
+                yield pushing
+                pushing.end()
+            asides.cancel_scope.cancel()
 
 
 @attrs.frozen
@@ -170,8 +176,9 @@ class _Sent:
 class _Pushing:
     """Pushes one object after the other, and prints their ids."""
 
-    def __init__(self, pusher: Pusher, options: PushOptions) -> None:
+    def __init__(self, pusher: Pusher, options: PushOptions, patience: Patience) -> None:
         self._pusher = pusher
+        self._patience = patience
         self._options = options
         self._pushed = 0
         self._sent, self._unprinted = trio.open_memory_channel[_Sent](UNPRINTED_MAX)
@@ -223,7 +230,9 @@ class _Pushing:
         acknowledged = 0
         async for each in self._unprinted:
             self._on_their_way -= 1
+            self._patience.since = trio.current_time()
             name, problem = await _outcome(each)
+            self._patience.since = None
             if problem:
                 self._failed = True
                 behind = await self._count_behind()
