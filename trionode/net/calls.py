@@ -82,6 +82,11 @@ class CallTable:
         return len(self._calls)
 
     @property
+    def can_send(self) -> bool:
+        """Whether a call has something for a frame, unless the connection's window is shut."""
+        return self._scheduler.has_listed
+
+    @property
     def unsent_bytes(self) -> int:
         """What all calls have queued and not in a frame yet."""
         return self._scheduler.unsent_bytes
@@ -150,7 +155,7 @@ class CallTable:
             if call.over:
                 self._session.release(call.stream_id, completed=False)
             else:
-                nursery.start_soon(self._serve, call, route, timeout_s, name=repr(call))
+                nursery.start_soon(self._serve, call, route, timeout_s, name=call.path)
         self._pending.clear()
 
     async def _serve(self, call: Call, route: Route, timeout_s: float | None) -> None:
@@ -161,6 +166,7 @@ class CallTable:
             call.on_handler_ended()
             if call.over:
                 self._session.release(call.stream_id, completed=call.completed)
+                self._connection.wake()
 
     def _reject(self, stream_id: int, rejection: grpc.Rejection) -> None:
         """Answer a request at once; its body, if any, is not wanted."""
@@ -257,8 +263,7 @@ class CallTable:
 
     def read(self, stream_id: int, flow_bytes: int) -> None:
         """So many received bytes were taken up, or will never be."""
-        if flow_bytes:
-            self._session.acknowledge(stream_id, flow_bytes)
+        if flow_bytes and self._session.acknowledge(stream_id, flow_bytes):
             self._connection.wake()
 
     def reset(self, stream_id: int, code: int) -> None:

@@ -321,7 +321,9 @@ class Connection:
             self._on_event[type(event)](event)
         if self._handlers is not None:
             self._calls.start_handlers(self._handlers)
-        self.wake()
+        # What handlers answer wakes the writer once they have, and not between two of them.
+        if self._session.output_bytes or self._calls.can_send:
+            self.wake()
 
     async def _write(self) -> None:
         """Write whatever calls and the session have, as long as the connection lives."""

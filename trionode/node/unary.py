@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -17,7 +16,7 @@ from trionode.node.properties import asked_for
 from trionode.wire import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from trionode.errors import Refused
@@ -53,16 +52,19 @@ class OwnProducer(ProducerStream):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @contextmanager
-    def pushing(self, request: frames.PushRequest) -> Iterator[frames.Push]:
-        """The request as a push with a sequence of its own, whose outcome is kept meanwhile."""
+    async def push(self, request: frames.PushRequest, producing: Producing) -> str:
+        """Push what a request asks for and wait for custody; returns the object's id.
+
+        Raises:
+            Refused: the object was not taken.
+        """
         self._last += 1
         sequence = self._last
-        self._waiting[sequence] = _Outcome()
+        outcome = self._waiting[sequence] = _Outcome()
         # Nothing of this producer is ever pushed again: all before the oldest waiting is known.
         acknowledged = next(iter(self._waiting)) - 1
         try:
-            yield frames.Push(
+            push = frames.Push(
                 request.type,
                 sequence,
                 [request.payload],
@@ -71,17 +73,11 @@ class OwnProducer(ProducerStream):
                 asked_for(request),
                 acknowledged,
             )
+            await producing.push(self, push)
+            if not outcome.known.is_set():
+                await outcome.known.wait()
         finally:
             del self._waiting[sequence]
-
-    async def outcome(self, sequence: int) -> str:
-        """Wait for custody; returns the object's id.
-
-        Raises:
-            Refused: the object was not taken.
-        """
-        outcome = self._waiting[sequence]
-        await outcome.known.wait()
         if outcome.refusal is not None:
             raise outcome.refusal
         return format_id(outcome.id or object_id(self.producer, sequence))
@@ -154,9 +150,7 @@ class Unary:
 
     async def _push(self, request: frames.PushRequest) -> frames.PushReply:
         self._context.check_serving()
-        with self._producer.pushing(request) as push:
-            await self._producing.push(self._producer, push)
-            return frames.PushReply(await self._producer.outcome(push.first))
+        return frames.PushReply(await self._producer.push(request, self._producing))
 
     async def _define(self, request: frames.DefineRequest) -> frames.DefineReply:
         before = len(self._context.types.definitions(request.type))

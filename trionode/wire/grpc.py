@@ -7,6 +7,7 @@ values are checked here before they go out, because HPACK state is spoilt by a l
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -15,13 +16,15 @@ import attrs
 from trionode.errors import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 Headers = list[tuple[bytes, bytes]]
 """A header list as it goes to and comes from HPACK."""
 
 CONTENT_TYPE = "application/grpc+msgpack"
 """What trionode's own messages are."""
+REQUESTS_KEPT = 128
+"""Requests remembered as they were read: most calls of a client begin like the one before."""
 HINT = "trionode-hint"
 """The trailer that carries a refusal's hint, percent-encoded like grpc-message."""
 
@@ -56,7 +59,7 @@ class Request:
     """A request that can be handed to a handler; `timeout_s` None means no deadline."""
 
     path: str
-    metadata: dict[str, str]
+    metadata: Mapping[str, str]
     content_type: str
     encoding: str
     timeout_s: float | None
@@ -129,6 +132,11 @@ def request_headers(
 
 def read_request(headers: Headers) -> Request | Rejection:
     """Judge the headers that opened a stream at a server; never raises."""
+    return _read_request(tuple(headers))
+
+
+@lru_cache(REQUESTS_KEPT)
+def _read_request(headers: tuple[tuple[bytes, bytes], ...]) -> Request | Rejection:
     pseudo: dict[bytes, bytes] = {}
     metadata: dict[str, str] = {}
     for name, value in headers:

@@ -11,6 +11,8 @@ import h2.errors
 import h2.frame_buffer
 import h2.settings
 
+from trionode.wire.header_blocks import BlockDecoder, BlockEncoder
+
 if TYPE_CHECKING:
     from hyperframe.frame import Frame
 
@@ -67,9 +69,13 @@ def new_h2(limits: SessionLimits, *, client: bool) -> h2.connection.H2Connection
             # What goes out is checked in trionode.wire.grpc before h2 and HPACK see any of it.
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
+            # What comes in, in trionode.wire.session, by h2's own rules.
+            validate_inbound_headers=False,
+            normalize_inbound_headers=False,
         )
     )
     connection.incoming_buffer = _Frames(server=not client)
+    connection.decoder, connection.encoder = BlockDecoder(), BlockEncoder()
     values = {
         codes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
         codes.MAX_FRAME_SIZE: limits.max_frame_bytes,

@@ -167,6 +167,11 @@ class SendScheduler:
         """What all queues hold."""
         return sum(queue.unsent_bytes for queue in self._queues.values())
 
+    @property
+    def has_listed(self) -> bool:
+        """Whether `fill` has a queue to look at."""
+        return bool(self._listed)
+
     def wake(self, queue: SendQueue) -> None:
         """Say that something was added to an idle queue."""
         if queue.idle and queue.has_work:

@@ -27,7 +27,7 @@ import h2.exceptions
 from hyperframe.frame import GoAwayFrame
 
 from trionode.errors import ProtocolError
-from trionode.wire import budgets
+from trionode.wire import budgets, header_blocks
 from trionode.wire import scanner as scanning
 from trionode.wire import session_events as happened
 from trionode.wire.h2_setup import SessionLimits, new_h2
@@ -177,6 +177,7 @@ class Session:
 
     def _on_request(self, event: h2.events.RequestReceived) -> None:
         stream_id = event.stream_id
+        headers = header_blocks.allowed(event.headers, header_blocks.REQUEST)
         if (
             stream_id > self._refuse_above
             or len(self._owned) >= self._limits.max_concurrent_streams
@@ -186,20 +187,25 @@ class Session:
             return
         self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
         self._owned.add(stream_id)
-        self._events.append(happened.HeadersArrived(stream_id, event.headers))
+        self._events.append(happened.HeadersArrived(stream_id, headers))
 
     def _on_response(self, event: h2.events.ResponseReceived) -> None:
+        headers = header_blocks.allowed(event.headers, header_blocks.RESPONSE)
         if event.stream_id in self._owned:
             self._idle_frames.earn(budgets.FRAMES_PER_PROGRESS)
-            self._events.append(happened.HeadersArrived(event.stream_id, event.headers))
+            self._events.append(happened.HeadersArrived(event.stream_id, headers))
 
-    def _on_informational(self, _event: h2.events.InformationalResponseReceived) -> None:
+    def _on_informational(self, event: h2.events.InformationalResponseReceived) -> None:
+        header_blocks.allowed(event.headers, header_blocks.RESPONSE)
         # A server may send any number of these, and gRPC has no use for one.
         self._idle_frames.spend(self._now)
 
     def _on_trailers(self, event: h2.events.TrailersReceived) -> None:
+        blocks = header_blocks
+        flags = blocks.RESPONSE_TRAILERS if self._client else blocks.REQUEST_TRAILERS
+        headers = blocks.allowed(event.headers, flags)
         if event.stream_id in self._owned:
-            self._events.append(happened.TrailersArrived(event.stream_id, event.headers))
+            self._events.append(happened.TrailersArrived(event.stream_id, headers))
 
     def _on_data(self, event: h2.events.DataReceived) -> None:
         stream_id, flow_bytes = event.stream_id, event.flow_controlled_length
@@ -306,10 +312,14 @@ class Session:
                 budgets.FRAMES_PER_PROGRESS + len(data) / budgets.SENT_BYTES_PER_FRAME
             )
 
-    def acknowledge(self, stream_id: int, flow_bytes: int) -> None:
-        """Give bytes that came in `DataArrived` back to the peer's windows."""
+    def acknowledge(self, stream_id: int, flow_bytes: int) -> bool:
+        """Give bytes that came in `DataArrived` back to the peer's windows; whether to say so now.
+
+        h2 says it once half of a window is used.
+        """
         if flow_bytes and not self.broken:
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
+        return self.output_bytes > 0
 
     def keep_open(self) -> None:
         """Widen the connection's window again where calls that are not read have taken most of it.
@@ -372,6 +382,7 @@ class Session:
     @property
     def output_bytes(self) -> int:
         """How much output waits to be taken."""
+        self._collect()
         return self._output_bytes
 
     def take_output(self) -> bytes:
