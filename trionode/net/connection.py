@@ -110,6 +110,7 @@ class Connection:
             tick_s=self._keeper.tick_s,
             client=self._client,
             end=self._end,
+            fail=self._fail,
             wake=self.wake,
         )
         self._handlers: trio.Nursery | None = None
@@ -152,7 +153,7 @@ class Connection:
                     with self._io_scope:
                         await self._run_tasks(task_status)
                 finally:
-                    self._keeper.remove(self._look)
+                    self._keeper.remove(self._timeouts.look)
                     self._end("the connection was cancelled")
                     await trio.aclose_forcefully(self._stream)
         finally:
@@ -162,7 +163,7 @@ class Connection:
 
     async def _run_tasks(self, task_status: TaskStatus[None]) -> None:
         self.wake()
-        self._keeper.add(self._look)
+        self._keeper.add(self._timeouts.look)
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._guard, self._write, name=f"writer {self.peer}")
             tasks.start_soon(self._guard, self._read, name=f"reader {self.peer}")
@@ -183,13 +184,6 @@ class Connection:
         """
         try:
             await task()
-        except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
-            self._fail(error)
-
-    def _look(self) -> None:
-        """A tick of the keeper's is over; a bug in what is looked at stays in this connection."""
-        try:
-            self._timeouts.look()
         except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
             self._fail(error)
 

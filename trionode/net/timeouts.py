@@ -38,6 +38,7 @@ class Timeouts:
         tick_s: the time between two looks.
         client: whether this is the client's end.
         end: called with the reason, once or more.
+        fail: called with a bug that showed in a look, which ends this connection alone.
         wake: called when the session has something to write.
     """
 
@@ -52,6 +53,7 @@ class Timeouts:
         tick_s: float,
         client: bool,
         end: Callable[..., None],
+        fail: Callable[[Exception], None],
         wake: Callable[[], None],
     ) -> None:
         self._watch = PeerWatch(stream)
@@ -60,6 +62,7 @@ class Timeouts:
         self._pings = pings
         self._options = options
         self._end = end
+        self._fail = fail
         self._wake = wake
         # Either end's PING is the sign of life that the other waits for: let one end begin.
         self._idle_s = (options.keepalive_idle_s or math.inf) + (0 if client else tick_s)
@@ -81,7 +84,13 @@ class Timeouts:
         return done.is_set()
 
     def look(self) -> None:
-        """Be told that one more tick is over; never waits."""
+        """Be told that one more tick is over; never waits, and never raises."""
+        try:
+            self._look()
+        except Exception as error:  # noqa: BLE001  # whatever it is, other connections go on
+            self._fail(error)
+
+    def _look(self) -> None:
         self._silent_ticks += 1
         tick_s = self._tick_s
         silence_s = self._silent_ticks * tick_s
