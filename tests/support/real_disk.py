@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trionode.routing.events import Recovered
-    from trionode.routing.records import ObjectRecord
+    from trionode.routing.records import GivenRecord, KeysRecord, ObjectRecord
     from trionode.store import Batch
 
 
@@ -66,9 +66,23 @@ class RealDisk:
     @property
     def objects(self) -> dict[int, ObjectRecord]:
         """What is kept, read from a copy, so that the store itself goes on."""
+        return {each.id: each for part in self._parts() for each in part.objects}
+
+    @property
+    def keys(self) -> list[KeysRecord]:
+        """The same of keys."""
+        return [each for part in self._parts() for each in part.keys]
+
+    @property
+    def given(self) -> dict[tuple[str, int, int], GivenRecord]:
+        """The same of offers that are open, by peer, incarnation and sequence."""
+        found = [each for part in self._parts() for each in part.given]
+        return {(each.peer, each.incarnation, each.sequence): each for each in found}
+
+    def _parts(self) -> list[Recovered]:
         store = self._copied()
         try:
-            return {each.id: each for part in store.recover(0.0) for each in part.objects}
+            return list(store.recover(0.0))
         finally:
             store.close()
 
