@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+from itertools import count as count_up
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = 50
-BATCH = 300
 
 
 async def take(node: NodeProcess, taken: set[str]) -> None:
@@ -35,26 +35,31 @@ async def take(node: NodeProcess, taken: set[str]) -> None:
             order.ack()
 
 
-async def push_batch(client) -> None:
+async def push_on(client) -> None:
+    """Task: push without end, so that there are offers to meet whenever one looks."""
     async with client.pusher(type="Order") as pusher:
-        for number in range(BATCH):
+        for number in count_up():
             await pusher.send(number)
 
 
-async def stop_in_transfer(giver, taker: NodeProcess) -> int:
-    """Stop a node while objects are on offer to it that it will never answer for; how many."""
+async def stop_in_transfer(giver, taker: NodeProcess) -> None:
+    """Stop a node while objects are on offer to it that it will never answer for."""
+
+    async def transferring() -> int:
+        return count(await giver.status(), "Order", "transferring")
+
     for _ in range(ROUNDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(push_batch, giver)
+            nursery.start_soon(push_on, giver)
             await status_when(giver, lambda status: count(status, "Order", "transferring"))
             taker.signal(signal.SIGSTOP)
+            nursery.cancel_scope.cancel()
         # What it had answered before has come in when two looks find the same.
-        before, now = -1, count(await giver.status(), "Order", "transferring")
+        before, now = -1, await transferring()
         while now != before:
-            await trio.sleep(0.05)
-            before, now = now, count(await giver.status(), "Order", "transferring")
+            before, now = now, await transferring()
         if now:
-            return now
+            return
         taker.signal(signal.SIGCONT)
     raise AssertionError("no offer was ever open")
 
@@ -73,12 +78,12 @@ async def test_what_was_in_doubt_with_a_node_that_is_gone_is_delivered_elsewhere
             await status_when(client, lambda status: linked(status) >= {"n2"})
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(take, two, taken)
-                in_doubt = await stop_in_transfer(client, two)
+                await stop_in_transfer(client, two)
                 nursery.cancel_scope.cancel()
             two.kill()
             shutil.rmtree(lost)
-            await status_when(client, lambda status: "n2" not in linked(status))
-            assert count(await client.status(), "Order", "transferring") == in_doubt
+            status = await status_when(client, lambda status: "n2" not in linked(status))
+            in_doubt = count(status, "Order", "transferring")
 
             done = await trio.to_thread.run_sync(trionode, "forget", "n2", "--node", one.address)
             assert done.returncode == 0, done.stderr
