@@ -302,9 +302,9 @@ def test_a_new_node_at_an_old_address_is_nobodys_ghost():
 def test_the_peer_that_accepts_while_a_node_drains_dies_half_way():
     """Dask RetireWorker: nothing may be lost, and the rest must find another node."""
     scene = Scene(3, faults=("crashes", "drains"), volatile=(0,))
-    scene.push(scene.producer(0), 2000)
+    scene.push(scene.producer(0), 8000)
     scene.pass_(1.0)
-    assert scene.held(0) == 2000
+    assert scene.held(0) == 8000
     scene.nodes[0].drain()
     scene.until(lambda: scene.held(1) > 0)
     scene.nodes[1].crash(written=False, notice_max_s=0.5)
@@ -313,7 +313,7 @@ def test_the_peer_that_accepts_while_a_node_drains_dies_half_way():
     scene.pass_(40.0)  # in doubt for 30 s are the offers that the dead one had not answered
     assert scene.held(0) == 0
     scene.nodes[1].start()
-    assert scene.held(1) + scene.held(2) >= 2000
+    assert scene.held(1) + scene.held(2) >= 8000
     scene.consumer(2)
     scene.consumer(1)
     for consumer in scene.consumers:
