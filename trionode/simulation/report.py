@@ -33,6 +33,7 @@ def report_of(simulation: Simulation, took_s: float, cpu_s: float) -> Report:
         "trace_hash": simulation.trace.digest(),
         "objects": {
             "pushed": pushed,
+            "repeated": sum(1 for fate in fates if fate.repeats),
             "acknowledged": sum(1 for fate in fates if fate.acknowledged),
             "settled": sum(1 for fate in fates if fate.settled),
             "expired": sum(1 for fate in fates if fate.expired),
@@ -115,7 +116,10 @@ def _list(counts: Mapping[str, int], nothing: str) -> str:
 
 
 def _objects(objects: Mapping[str, Any]) -> str:
-    names = ("pushed", "acknowledged", "settled", "expired", "dead_letters", "unexpected")
+    names = (
+        *("pushed", "repeated", "acknowledged"),
+        *("settled", "expired", "dead_letters", "unexpected"),
+    )
     return "objects: " + ", ".join(f"{objects[name]} {name.replace('_', ' ')}" for name in names)
 
 
