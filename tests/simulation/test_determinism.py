@@ -78,7 +78,7 @@ def test_the_trace_does_not_depend_on_the_hashes_of_a_process(hash_seed):
 
 
 PINNED = Settings(nodes=2, seed=7, minutes=0.1, objects=12, types=1, faults=())
-PINNED_TRACE = "83043d47629f2789bee51321d3ce6d4f"
+PINNED_TRACE = "d6f725dc0cfb05789164a9ca9279856d"
 """Found alike with Python 3.11, 3.12 and 3.13. Routing, clients and the trace itself change it.
 
 To pin it anew, if that was meant to change, run this with each of them and enter what it prints:

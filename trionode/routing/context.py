@@ -30,9 +30,11 @@ class Context:
 
     `out` gathers the effects of the current turn. The `stale_…` dicts are ordered sets of what the
     next tick has to look at: types whose transfers to plan, keys whose interest to tell, keys whose
-    grants to recompute. `fresh_credit`: links and patterns for which peers stated what they accept,
-    and which of the types that wait for it are to be planned is seen then. `leftover`: a leaving
-    node may have something to hand over. `now` is the time of the current turn.
+    grants to recompute. `hungry`: every key of which a peer would like to offer more than it was
+    granted, and maybe some of which none does. `fresh_credit`: links and patterns for which peers
+    stated what they accept, and which of the types that wait for it are to be planned is seen then.
+    `leftover`: a leaving node may have something to hand over. `now` is the time of the current
+    turn.
     """
 
     node: str
@@ -46,6 +48,7 @@ class Context:
     stale_plans: dict[str, None] = attrs.field(factory=dict)
     stale_interest: dict[str, None] = attrs.field(factory=dict)
     stale_grants: dict[str, None] = attrs.field(factory=dict)
+    hungry: dict[str, None] = attrs.field(factory=dict)
     fresh_credit: dict[tuple[Handle, str], None] = attrs.field(factory=dict)
     draining: bool = False
     leftover: bool = False

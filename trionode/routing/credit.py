@@ -73,6 +73,7 @@ class Credit:
             account = link.take.get(key)
             if account is not None and account.epoch == epoch:
                 account.wanted = wanted
+                self._context.hungry[key] = None
                 self._context.stale_grants[key] = None
 
     def room(self, event: events.OfferCame, link: Link) -> int:
@@ -132,7 +133,10 @@ class Credit:
     def _grant(self, key: str, now: float) -> list[TakeAccount]:
         accounts = [link.take[key] for link in self._interest.links.values() if key in link.take]
         hungry = [each for each in accounts if each.wanted > each.received + each.outstanding]
-        if not hungry or self._context.draining:
+        if not hungry:
+            self._context.hungry.pop(key, None)
+            return []
+        if self._context.draining:
             return []
         room, room_bytes = self._local_room(key)
         room -= sum(each.outstanding for each in accounts)

@@ -311,11 +311,15 @@ class Leases:
     def credit_freed(self, subscriptions: list[Subscription]) -> None:
         """Lease more to subscriptions; of several keys, the one served last is served last."""
         context = self._context
+        tables = context.custody.tables
         for subscription in subscriptions:
+            if context.hungry:
+                context.stale_grants.update([(each.key, None) for each in subscription.demands])
             for demand in list(subscription.demands):
-                context.stale_grants[demand.key] = None
+                if not subscription.free:
+                    break
                 delivered = subscription.delivered
-                table = context.custody.tables.get(demand.key)
+                table = tables.get(demand.key)
                 if table is None:
                     self._credit_freed_by_pattern(subscription, demand.key)
                 elif table.counts[State.READY]:
@@ -326,7 +330,7 @@ class Leases:
     def _credit_freed_by_pattern(self, subscription: Subscription, key: str) -> None:
         """Lease what waits of the types that belong to a pattern, while there is credit."""
         pattern = self._context.custody.patterns.open_ones.get(key)
-        if pattern is None or not pattern.waiting or not subscription.free:
+        if pattern is None or not pattern.waiting:
             return
         for table in pattern.backlog():
             self.match(table)
