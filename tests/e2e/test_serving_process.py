@@ -24,6 +24,9 @@ from tests.support.processes import (
 from tests.support.processes import trionode as command
 from trionode.cli.processes import free_address
 
+MORE_THAN_OFFERED_TO_ONE = 5000
+"""Objects, of which a leaving node has not offered all to one peer before that has answered."""
+
 
 async def said_in_log(node, text: str) -> None:
     """Wait until a node's log has a text."""
@@ -113,6 +116,32 @@ async def test_sigterm_waits_for_leases_hands_the_rest_over_and_exits_0(kind):
             # The client was told where else to go, and gets the other object there.
             assert (await client.event()).endswith(" 1 2")
             await client.say("QUIT")
+
+
+async def test_what_a_peer_that_dies_was_offered_goes_to_another_before_the_drain_is_over(kind):
+    drain_timeout = {"TRIONODE_CONF_NODE__DRAIN_TIMEOUT_S": "6"}
+    with (
+        node_process("stays") as stays,
+        node_process("dies") as dies,
+        node_process(
+            "goes", "--peer", stays.address, "--peer", dies.address, **drain_timeout
+        ) as goes,
+    ):
+        async with trionode.connect(goes.address) as client:
+            await status_when(client, lambda status: linked(status) == {"stays", "dies"})
+            async with client.pusher(type=kind) as pusher:
+                for number in range(MORE_THAN_OFFERED_TO_ONE):
+                    await pusher.send(number)
+        async with trionode.connect(stays.address) as client:
+            dies.signal(signal.SIGSTOP)
+            goes.signal(signal.SIGTERM)
+            status = await status_when(client, lambda status: count(status, kind, "received"))
+            assert count(status, kind, "received") < MORE_THAN_OFFERED_TO_ONE
+            dies.kill()
+            assert await trio.to_thread.run_sync(goes.wait) == 0
+            assert "objects were lost" not in goes.log()
+            status = await client.status()
+            assert count(status, kind, "received") == MORE_THAN_OFFERED_TO_ONE
 
 
 async def test_a_second_signal_ends_a_drain_at_once(kind):

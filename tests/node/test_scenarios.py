@@ -75,7 +75,7 @@ async def test_nothing_is_sent_to_the_ghost_of_a_node_that_died(autojump_clock):
 async def test_a_drain_finds_another_peer_when_the_first_dies_half_way(autojump_clock):
     async with mesh(3) as nodes, nodes.connect(nodes[0]) as client:
         async with client.pusher(type="A") as pusher:
-            for _ in range(8000):
+            for _ in range(10_000):
                 await pusher.send(b"x")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(nodes[0].stop)
@@ -83,8 +83,8 @@ async def test_a_drain_finds_another_peer_when_the_first_dies_half_way(autojump_
             await nodes[1].kill()
         # What the dead node had accepted died with its memory; all else is at the third.
         died = nodes[1].status()["types"]["A"]["received"]
-        assert 0 < died < 8000
-        assert 8000 - died <= held(nodes[2].status()) <= 8000
+        assert 0 < died < 10_000
+        assert 10_000 - died <= held(nodes[2].status()) <= 10_000
 
 
 @each_store

@@ -396,6 +396,13 @@ class BrainBesideAModel(RuleBasedStateMachine):
             self.model.draining = True
             self.model.handle(events.DrainStarted())
 
+    @precondition(lambda self: self.model.draining and not self.model.durable)
+    @rule()
+    def drain_ends(self) -> None:
+        self.model.doubt_s = 0.0
+        self.model.handle(events.DrainEnding())
+        self.model.tick()
+
     @invariant()
     def both_books_agree(self) -> None:
         self.model.compare()

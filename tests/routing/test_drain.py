@@ -226,6 +226,36 @@ def test_a_recipient_that_dies_half_way_costs_nothing(volatile) -> None:
     assert everything(volatile) == {"c": ["READY"] * 10}
 
 
+def test_a_drain_that_ends_offers_elsewhere_what_is_in_doubt_and_marks_it(volatile) -> None:
+    volatile.link("a", "c")
+    volatile["b"].auto_commit = False
+    ids = volatile["a"].push("T", count=10)
+    volatile["a"].drain()
+    volatile.run()
+    volatile.cut("a", "b")
+    volatile.wait(1.0)
+    assert volatile["a"].states() == ["TRANSFERRING"] * 10
+    volatile["a"].end_drain()
+    volatile.run()
+    assert sorted(volatile["c"].held()) == sorted(ids)
+    assert all(volatile["c"].item(id_).detail("possibly_duplicate") for id_ in ids)
+    assert volatile["a"].held() == set()
+
+
+def test_a_link_that_goes_when_a_drain_has_ended_is_not_waited_for(volatile) -> None:
+    volatile.link("a", "c")
+    volatile["b"].auto_commit = False
+    volatile["a"].push("T", count=10)
+    volatile["a"].drain()
+    volatile.run()
+    volatile["a"].end_drain()
+    volatile.run()
+    assert volatile["a"].states() == ["TRANSFERRING"] * 10, "its peer is there, and may answer"
+    volatile.cut("a", "b")
+    volatile.run()
+    assert everything(volatile)["c"] == ["READY"] * 10
+
+
 def test_nobody_is_kept_busy_when_nobody_takes_anything(volatile) -> None:
     volatile["b"].drain()
     volatile["a"].push("T", count=10)

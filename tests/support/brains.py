@@ -265,6 +265,9 @@ class Node:
     def drain(self) -> None:
         self.handle(events.DrainStarted())
 
+    def end_drain(self) -> None:
+        self.handle(events.DrainEnding())
+
     def retry(self, *ids: int) -> None:
         """A person revives dead letters; see `answers`."""
         self.handle(events.Retried(self.mesh.next_handle(), list(ids)))

@@ -110,6 +110,7 @@ class Model:
     def __init__(self, *, durable: bool) -> None:
         self.brain = Brain("me", 1, durable=durable, options=OPTIONS)
         self.durable = durable
+        self.doubt_s = OPTIONS.in_doubt_timeout_s
         self.now = 0.0
         self.draining = False
         self.known: dict[int, Known] = {}
@@ -265,7 +266,7 @@ class Model:
         """Whatever is over by now is over; the brain ticks until it has nothing more to do."""
         for sequence, (name, ids) in list(self.offers.items()):
             peer = self.peers[name]
-            if peer.link is None and peer.down_since + OPTIONS.in_doubt_timeout_s <= self.now:
+            if peer.link is None and peer.down_since + self.doubt_s <= self.now:
                 del self.offers[sequence]
                 for one in self.on_offer(sequence, ids):
                     self.keep(one)

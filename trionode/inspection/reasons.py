@@ -110,7 +110,7 @@ class Reasons:
             waited = _seconds(now - item.since)
             yield f"in transfer to {who} for {waited}, which has not answered yet"
             return
-        left = offer.doubt + self._brain.context.options.in_doubt_timeout_s - now
+        left = offer.doubt + self._brain.context.doubt_s - now
         yield (
             f"in doubt: it was offered to {who}, whose link ended"
             f" {_seconds(now - offer.doubt)} ago before it answered;"

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from trionode.routing.custody import TypeTable
     from trionode.store import Store
 
+PATIENT_SHARE = 0.5
+"""Of `drain_timeout_s`, after which a node without a durable store waits no more for the return of
+peers that it offered objects to: the rest of the time is for handing these to others."""
 FAREWELL_S = 5.0
 """How long connections may take to end once everything is settled or handed over."""
 PROGRESS_S = 2.0
@@ -337,6 +340,10 @@ class Node:
         for each in self._listeners:
             await each.aclose()
         with trio.move_on_after(timeout_s):
+            if not engine.durable:
+                with trio.move_on_after(timeout_s * PATIENT_SHARE):
+                    await engine.until(self._is_done)
+                engine.handle(events.DrainEnding())
             await engine.until(self._is_done)
             await engine.committed()
         if engine.store_failure:

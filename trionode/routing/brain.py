@@ -102,6 +102,7 @@ class Brain:
             events.Fetched: lambda event, _now: self._fetched(event),
             events.Tick: self._tick,
             events.DrainStarted: self._drain,
+            events.DrainEnding: self._end_drain,
             events.Retried: self._dead_letters.retried,
             events.Discarded: lambda event, _now: self._dead_letters.discarded(event),
             events.NodeForgotten: self._node_forgotten,
@@ -347,3 +348,11 @@ class Brain:
         context.stale_interest.update(dict.fromkeys(context.subscriptions.demands))
         context.stale_interest.update(dict.fromkeys(self._interest.routes))
         context.stale_plans.update(dict.fromkeys(context.custody.tables))
+
+    def _end_drain(self, _event: events.DrainEnding, now: float) -> None:
+        """R10: who may not come back for what it was offered finds nothing here later."""
+        context = self._context
+        assert context.draining, "a node that stays waits for its peers"
+        assert not context.durable, "what a durable node holds waits in its store"
+        context.doubt_s = 0.0
+        self._match_all(self._givings.give_up_doubted(now))

@@ -33,8 +33,8 @@ class Context:
     grants to recompute. `hungry`: every key of which a peer would like to offer more than it was
     granted, and maybe some of which none does. `fresh_credit`: links and patterns for which peers
     stated what they accept, and which of the types that wait for it are to be planned is seen then.
-    `leftover`: a leaving node may have something to hand over. `now` is the time of the current
-    turn.
+    `leftover`: a leaving node may have something to hand over. `doubt_s`: how long an offer without
+    an answer waits for its peer's return. `now` is the time of the current turn.
     """
 
     node: str
@@ -52,7 +52,12 @@ class Context:
     fresh_credit: dict[tuple[Handle, str], None] = attrs.field(factory=dict)
     draining: bool = False
     leftover: bool = False
+    doubt_s: float = attrs.field()
     now: float = 0.0
+
+    @doubt_s.default
+    def _usual_doubt_s(self) -> float:
+        return self.options.in_doubt_timeout_s
 
     def __attrs_post_init__(self) -> None:
         self.custody.ordering.node = self.node

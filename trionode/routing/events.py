@@ -317,6 +317,14 @@ class DrainStarted:
 
 
 @attrs.frozen
+class DrainEnding:
+    """The node, which has no durable store and is leaving, will soon be gone with what it holds.
+
+    It waits no more for peers that are away: what is in doubt with them goes to others (R10).
+    """
+
+
+@attrs.frozen
 class Retried:
     """A person wants these dead letters tried again; answered under `number`."""
 

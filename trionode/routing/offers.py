@@ -173,15 +173,21 @@ class Givings:
     def _begin_to_doubt(self, offer: Offer, now: float) -> None:
         offer.doubt = now
         offer.doubted = True
-        self._context.timers.set(now + self._context.options.in_doubt_timeout_s, "doubt", offer)
+        self._context.timers.set(now + self._context.doubt_s, "doubt", offer)
 
     def doubt_due(self, offer: Offer, now: float) -> list[HeldObject]:
         """Give an offer up whose peer stayed away too long; returns the objects ready again."""
         if offer.doubt is None or self.open.get(offer.peer, {}).get(offer.number) is not offer:
             return []
-        if now < offer.doubt + self._context.options.in_doubt_timeout_s:
+        if now < offer.doubt + self._context.doubt_s:
             return []
         return self._give_up(offer, now)
+
+    def give_up_doubted(self, now: float) -> list[HeldObject]:
+        """Give every open offer up whose peer is away; returns what is ready again."""
+        offers = [offer for book in self.open.values() for offer in book.values()]
+        doubted = [offer for offer in offers if offer.doubt is not None]
+        return [item for offer in doubted for item in self._give_up(offer, now)]
 
     def give_up(self, peer: str, now: float) -> list[HeldObject]:
         """Give every open offer to a node up that never comes back; returns what is ready again."""

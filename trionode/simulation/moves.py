@@ -5,6 +5,7 @@ Keeps accounts of credit and interest of its own, from the frames that a node wa
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import attrs
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from trionode.routing.effects import Effect
     from trionode.routing.model import HeldObject
     from trionode.simulation.host import Host
+
+GIVING_UP = (events.Tick, events.DrainEnding)
+"""When offers without an answer end."""
 
 ROUNDING = 1e-6
 """Seconds that sums of floats may be off."""
@@ -68,6 +72,8 @@ class _Node:
     gone: dict[str, float] = attrs.field(factory=dict)
     """Since when a peer is not linked."""
     journeys: dict[int, Journey] = attrs.field(factory=dict)
+    patience_s: float = math.inf
+    """How long it waits for peers that are away, if less than usual."""
 
 
 def wants(key: str, type_: str) -> bool:
@@ -92,6 +98,7 @@ class Moves:
             events.LinkDown: lambda _host, node, event, now: self._link_down(node, event, now),
             events.InterestTold: self._told,
             events.CreditGranted: lambda _host, node, event, _now: self._granted(node, event),
+            events.DrainEnding: lambda _host, node, _event, _now: self._hurry(node),
         }
 
     def node_started(self, host: Host, now: float) -> None:
@@ -120,7 +127,7 @@ class Moves:
                     node.journeys.pop(id_, None)
             elif type(effect) is effects.SendBacklog:
                 self._check_hint(host, node, effect, out)
-            elif type(effect) is effects.UnmarkOffered and type(event) is events.Tick:
+            elif type(effect) is effects.UnmarkOffered and type(event) in GIVING_UP:
                 self._gave_up(host, node, effect.peer, now)
 
     def leads_on(self, host: Host, link: int, key: str) -> bool:
@@ -147,11 +154,17 @@ class Moves:
             node.gone[peer.node] = now
 
     @staticmethod
+    def _hurry(node: _Node) -> None:
+        """R10: without a disk it takes along what nobody else has."""
+        node.patience_s = 0.0
+
+    @staticmethod
     def _gave_up(host: Host, node: _Node, peer: str, now: float) -> None:
         """R8: an offer is given up only after its peer stayed away for long enough."""
         linked = any(each.node == peer for each in node.links.values())
         away_s = now - node.gone.get(peer, node.began)
-        if linked or away_s < host.options.in_doubt_timeout_s - ROUNDING:
+        patience_s = min(node.patience_s, host.options.in_doubt_timeout_s)
+        if linked or away_s < patience_s - ROUNDING:
             raise InvariantBroken("R8", f"an offer to {peer} was given up after {away_s:.3f} s")
 
     @staticmethod

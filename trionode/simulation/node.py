@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PASS_S = 0.0002
 """How long a pass of the node's loop gathers work before the tick at its end."""
+PATIENT_S = 2.0
+"""How long a node without a disk that leaves waits for peers that are away."""
 COMMIT_S = 0.002
 """The usual time of a commit; up to four times as long with the fault of slow disks."""
 
@@ -211,8 +213,18 @@ class SimulatedNode:
         self.draining = True
         self.world.note(f"n{self.index} drains")
         self.turn(events.DrainStarted())
+        if not self.durable:
+            self._scheduler.after(PATIENT_S, self._end_drain, self.life)
         for client in list(self.streams.values()):
             client.node_drains()
+
+    def _end_drain(self, life: int) -> None:
+        if not self.up or self.life != life:
+            return
+        if self.paused:
+            self.inbox.append((self._end_drain, (life,)))
+            return
+        self.turn(events.DrainEnding())
 
     # --- links ---------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ _DETAILS: dict[type, Callable[[Any], object]] = {
     events.Fetched: lambda e: (e.effect.type, _brief([item.id for item in e.effect.objects])),
     events.Tick: lambda _e: "",
     events.DrainStarted: lambda _e: "",
+    events.DrainEnding: lambda _e: "",
     events.Retried: lambda e: e.ids,
     events.Discarded: lambda e: e.ids,
     events.NodeForgotten: lambda e: e.node,
