@@ -15,8 +15,8 @@ import attrs
 from trionode.ids import parse_id
 from trionode.inspection.explaining import ENDED
 from trionode.inspection.views import STATES
-from trionode.simulation.canonical import canonical
 from trionode.simulation.fates import InvariantBroken
+from trionode.simulation.snapshot import snapshot
 from trionode.simulation.waits import Waits
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ UNDER_WAY_S = 0.2
 """Within this an answer comes back where links are not slow."""
 UNDISTURBED = frozenset({"clocks", "consumers", "producers", "churn", "people"})
 """Faults that keep no question and no answer from where it is to come."""
-SAMPLE = 8
-"""With sampling, one of so many answers is compared in full with the brain before it."""
+SMALL = 32
+"""A brain that holds no more is compared at every look, unless only samples are checked."""
+SAMPLE = 16
+"""With sampling, the events between two comparisons for each object held, instead of one."""
 
 
 @attrs.define(eq=False)
@@ -65,7 +67,7 @@ class Answers:
         invariants: the books of what was sent to nodes and what they put out.
         nodes: all by index.
         by_name: whose every node id is or was.
-        every: compare every brain before and after, not only some.
+        every: compare small brains at every look, and larger ones more often.
         calm: nodes and links stay as they are, so that everybody must answer.
     """
 
@@ -81,23 +83,28 @@ class Answers:
         self._ledger = invariants.ledger
         self._nodes = nodes
         self._by_name = by_name
-        self._sample = 1 if every else SAMPLE
+        self._every = every
         self._calm = calm
         self._asked: dict[bytes, _Asked] = {}
         self._waits = Waits(invariants)
-        self._looks = 0
+        self._compare_from = 0
 
     @contextlib.contextmanager
     def untouched(self, node: SimulatedNode) -> Iterator[None]:
-        """While somebody looks: the brain is the same afterwards."""
-        self._looks += 1
-        if self._looks % self._sample:
+        """While somebody looks: the brain is the same afterwards.
+
+        A comparison costs as much as the node holds, so that many events must come before the next.
+        """
+        held, done = len(self._ledger.held[node.index]), node.world.scheduler.done
+        always = self._every and held <= SMALL
+        if not always and done < self._compare_from:
             yield
             return
-        brain, now = node.host.brain, node.now()
-        before = canonical(brain, now=now)
+        if not always:
+            self._compare_from = done + (1 if self._every else SAMPLE) * max(held, SMALL)
+        before = snapshot(node.host.brain)
         yield
-        if canonical(brain, now=now) != before:
+        if snapshot(node.host.brain) != before:
             raise InvariantBroken("G9", f"looking changed node {node.index}")
 
     # --- one object ----------------------------------------------------------------------------
@@ -169,7 +176,7 @@ class Answers:
         if places != {id_ for id_, each in heard.items() if each.known["held"] is not None}:
             raise InvariantBroken("G9", f"said to be at {sorted(places)}", asked.id)
         self._check_silent(node, heard, said, asked)
-        self._check_end(said, asked)
+        self._check_end(node, said, asked)
         if self._calm:
             self._check_all(heard, asked)
 
@@ -209,13 +216,18 @@ class Answers:
         if any(not each["id"] and where.count(each["address"]) > 1 for each in said["silent"]):
             raise InvariantBroken("G9", f"named as silent twice: {where}", asked.id)
 
-    def _check_end(self, said: dict[str, Any], asked: _Asked) -> None:
+    def _check_end(self, node: SimulatedNode, said: dict[str, Any], asked: _Asked) -> None:
         """What is said to have ended has; what nobody is said to know, nobody has."""
         fate = self._ledger.fates.get(asked.id)
         if fate is None or said["places"] or fate.over or fate.dead or not asked.there:
             return
-        # Of who has left for good with its disk nobody may know.
-        holders = [index for index in fate.holders if not self._nodes[index].leaving]
+        # Of who has left for good with its disk nobody may know, nor of who no line leads to.
+        near = _connected(node)
+        holders = [
+            index
+            for index in fate.holders
+            if not self._nodes[index].leaving and self._nodes[index] in near
+        ]
         text = said["summary"]
         claimed = (ENDED in text and "did not answer" not in text) or "no node knows it" in text
         if holders and claimed:
@@ -276,3 +288,18 @@ class Answers:
         if exactly and len(shown) != len(stayed):
             twice = next((id_ for id_ in shown if id_ not in stayed), shown[0])
             raise InvariantBroken("G9", f"{len(shown)} shown, {len(stayed)} held", twice)
+
+
+def _connected(node: SimulatedNode) -> dict[SimulatedNode, None]:
+    """Who lines lead to, one after the other: a mesh that many left may fall into parts."""
+    found, last = {node: None}, [node]
+    while last:
+        last = [
+            other
+            for here in last
+            for line in here.lines
+            for other in line.nodes
+            if other not in found
+        ]
+        found.update(dict.fromkeys(last))
+    return found

@@ -27,6 +27,10 @@ TIMEOUT_S = 3.0
 NEXT_PAGE_S = 0.2
 FIRST_MAX = 64
 """Of what a node holds, one of so many that it has had for longest is meant."""
+PAGES_MAX = 20
+"""Of a listing, unless much comes meanwhile: where more is held, pages are longer."""
+EXPLAINED_MAX = 20
+"""With sampling, so many objects of a listing are shown with reasons, then one of each page."""
 
 
 @attrs.define(eq=False)
@@ -114,7 +118,7 @@ class Operator:
         at_once = generator.chance(0.5)
         states = [item.state] if at_once and generator.chance(0.7) else STATES.values()
         selection = Selection(item.table.name, frozenset(states))
-        limit = generator.pick((1, 5, 50))
+        limit = max(generator.pick((1, 5, 50)), len(held) // PAGES_MAX)
         self._page(_Walk(node, node.life, selection, limit, at_once), Place())
 
     def _page(self, walk: _Walk, place: Place | None) -> None:
@@ -124,19 +128,29 @@ class Operator:
         if node.paused:
             node.inbox.append((self._page, (walk, place)))
             return
-        while place is not None:
-            if walk.stayed is None or not walk.at_once:
-                walk.stayed = answers.still_held(node, walk.selection, walk.stayed)
-            assert node.host.brain is not None
-            custody, now = node.host.brain.context.custody, node.now()
-            with answers.untouched(node):
-                found, place = page(custody, walk.selection, place, walk.limit, now)
-                views = [node.questions.looking.at(item, now) for item in found]
-            answers.shown(node, walk.selection, walk.limit, views)
-            walk.shown += [item.id for item in found]
-            if place is not None and not walk.at_once:
-                self._world.scheduler.after(NEXT_PAGE_S, self._page, walk, place)
-                return
+        with answers.untouched(node):
+            while place is not None:
+                place = self._one_page(walk, place)
+                if place is not None and not walk.at_once:
+                    self._world.scheduler.after(NEXT_PAGE_S, self._page, walk, place)
+                    return
         assert walk.stayed is not None
         self._world.note(f"n{node.index} shows {len(walk.shown)} of {walk.selection.type}")
         answers.all_shown(walk.shown, walk.stayed, exactly=walk.at_once)
+
+    def _one_page(self, walk: _Walk, place: Place) -> Place | None:
+        node, answers = walk.node, self._world.answers
+        if walk.stayed is None or not walk.at_once:
+            walk.stayed = answers.still_held(node, walk.selection, walk.stayed)
+        assert node.host.brain is not None
+        now = node.now()
+        found, following = page(
+            node.host.brain.context.custody, walk.selection, place, walk.limit, now
+        )
+        shown = found
+        if not self._world.settings.every:
+            shown = found[: max(1, EXPLAINED_MAX - len(walk.shown))]
+        views = [node.questions.looking.at(item, now) for item in shown]
+        answers.shown(node, walk.selection, walk.limit - len(found) + len(shown), views)
+        walk.shown += [item.id for item in found]
+        return following
