@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.brains import Mesh
-from trionode.routing import effects
-from trionode.routing.model import State
+from trionode.routing import effects, events
+from trionode.routing.model import Shape, State
 
 
 def sequence(id_: int) -> int:
@@ -496,6 +496,34 @@ def test_a_copy_that_is_merged_is_not_waited_for(mesh, keyed) -> None:
     assert mesh["b"].flow("T", "merged") == 1
     assert mesh["a"].held() == set()
     assert away.ids() == ([first] if keyed else [first, second])
+
+
+def test_the_giver_of_an_object_whose_place_a_copy_took_is_told_of_its_end(mesh) -> None:
+    """The copy came from elsewhere, while the object itself was on offer to a third node."""
+    mesh.link("b", "c")
+    mesh["c"].auto_commit = False
+    away = mesh["c"].consumer("T", credit=5)
+    first, second = mesh["a"].push("T", count=2, ordering_key="k")
+    mesh.run()
+    assert mesh["b"].states() == ["TRANSFERRING"]
+    mesh["b"].handle(
+        events.OfferCame(
+            link=mesh["b"].links["c"], sequence=7, key="T", epoch=0, type="T", shape=Shape(),
+            ids=[first], payloads=[b"x"], ages_s=[1.0], draining=True,
+            details={0: {"ordering_key": "k", "path": ("a",)}},
+        )
+    )  # fmt: skip
+    mesh["c"].auto_commit = True
+    mesh["c"].commit()
+    order: list[int] = []
+    for _ in range(5):
+        mesh.wait(3.0)
+        order += away.ids()
+        away.ack(*away.take())
+    assert order[-1] == second
+    assert set(order[:-1]) == {first}
+    assert all(mesh[name].held() == set() for name in "abc")
+    assert all(mesh[name].brain.context.custody.ordering.lines == {} for name in "abc")
 
 
 def test_two_nodes_that_gave_each_other_an_object_of_one_key_do_not_wait_for_ever(mesh) -> None:

@@ -368,6 +368,7 @@ class Takings:
             if ahead >= 0:
                 if held.detail("ordering_key") != copy.detail("ordering_key"):
                     context.custody.ordering.left([held], Step.GIVE)
+                context.custody.ordering.superseded(held)
                 held.become(copy.details)
             stays = context.keep([held], now)
             context.watch(stays)

@@ -114,7 +114,8 @@ class Ordering:
         self._open: dict[KeyLine, None] = {}
         """Lines with followers that may go on at the end of this turn."""
         self._owed: dict[int, tuple[str, ...]] = {}
-        """Who waits for a report of an object that came back, beside the one who gave it back."""
+        """Who waits for a report of an object that came back, or that a copy superseded, beside
+        the one who gave it last."""
         self._reports: dict[str, list[int]] = {}
         """Peer -> objects it gave to this node, and that have ended here."""
 
@@ -186,6 +187,12 @@ class Ordering:
                 self._remember(line, follower)
                 changed[follower.id] = follower
         return list(changed.values())
+
+    def superseded(self, item: HeldObject) -> None:
+        """A copy's properties are about to take the place of an object's, and hide who gave it."""
+        givers = self._givers(item) if item.detail("ordering_key") is not None else ()
+        if givers:
+            self._owed[item.id] = givers
 
     def left(self, items: Iterable[HeldObject], step: Step) -> None:
         """These have left custody, or are dead letters now; their keys go on."""
