@@ -119,7 +119,7 @@ async def test_sigterm_waits_for_leases_hands_the_rest_over_and_exits_0(kind):
 
 
 async def test_what_a_peer_that_dies_was_offered_goes_to_another_before_the_drain_is_over(kind):
-    drain_timeout = {"TRIONODE_CONF_NODE__DRAIN_TIMEOUT_S": "6"}
+    drain_timeout = {"TRIONODE_CONF_NODE__DRAIN_TIMEOUT_S": "12"}
     with (
         node_process("stays") as stays,
         node_process("dies") as dies,
