@@ -65,6 +65,7 @@ class Ledger:
             events.OfferCame: self._left_expired,
             events.Tick: self._left_expired,
             events.NodeForgotten: self._left_expired,
+            events.DrainEnding: self._left_expired,
             events.Discarded: self._left_discarded,
         }
 
