@@ -288,9 +288,11 @@ class Ledger:
     def _left_with_offer(self, host: Host, fate: Fate, id_: int) -> None:
         """It was accepted; or refused, and its deadline had passed meanwhile.
 
-        One that has come to its end already did so at who accepted it.
+        One that has come to its end already did so at who accepted it; and one that its deadline
+        would not end was accepted where it was destroyed since.
         """
-        if not (fate.holders or fate.over) and self.times.is_past(fate):
+        ended_there = fate.holders or fate.over or (fate.keeps and fate.destroyed)
+        if not ended_there and self.times.is_past(fate):
             self._left_expired(host, fate, id_)
         else:
             self.count("handed over")
