@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
-
-from tests.support.processes import failure, node_process, status_of, trionode
-
-
-def pushed(address: str, *documents: str) -> list[str]:
-    """Push by the command; the ids that it printed."""
-    done = trionode("push", "Order", *documents, "--node", address)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def taken(address: str, count: int) -> list[dict]:
-    """Take so many objects by the command."""
-    arguments = ["--node", address, "--count", str(count), "--timeout", "20"]
-    done = trionode("subscribe", "Order", *arguments)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+from tests.support.processes import (
+    failure,
+    node_process,
+    orders_pushed,
+    orders_taken,
+    status_of,
+    trionode,
+)
 
 
 def test_an_acknowledged_push_survives_the_kill_of_its_node(tmp_path):
     with node_process("n1", "--data-dir", str(tmp_path)) as node:
-        ids = pushed(node.address, '{"n": 1}', '{"n": 2}')
+        ids = orders_pushed(node.address, '{"n": 1}', '{"n": 2}')
         node.kill()
         node.start()
-        objects = taken(node.address, 2)
+        objects = orders_taken(node.address, 2)
     assert [each["id"] for each in objects] == ids
     assert [each["object"] for each in objects] == [{"n": 1}, {"n": 2}]
     # A node's own death counts nothing (G5).
@@ -36,23 +26,23 @@ def test_an_acknowledged_push_survives_the_kill_of_its_node(tmp_path):
 
 def test_what_a_killed_node_had_acknowledged_reaches_a_consumer_at_another_node(tmp_path):
     with node_process("n1", "--data-dir", str(tmp_path / "one")) as first:
-        ids = pushed(first.address, '{"n": 1}')
+        ids = orders_pushed(first.address, '{"n": 1}')
         first.kill()
         arguments = ("--data-dir", str(tmp_path / "two"), "--peer", first.address)
         with node_process("n2", *arguments) as second:
             first.start()
-            assert [each["id"] for each in taken(second.address, 1)] == ids
+            assert [each["id"] for each in orders_taken(second.address, 1)] == ids
 
 
 def test_a_settled_object_does_not_come_back_after_a_kill(tmp_path):
     with node_process("n1", "--data-dir", str(tmp_path)) as node:
-        pushed(node.address, '{"n": 1}', '{"n": 2}')
-        taken(node.address, 1)
+        orders_pushed(node.address, '{"n": 1}', '{"n": 2}')
+        orders_taken(node.address, 1)
         # Acknowledged with a commit after that of the settle.
-        pushed(node.address, '{"n": 3}')
+        orders_pushed(node.address, '{"n": 3}')
         node.kill()
         node.start()
-        assert [each["object"]["n"] for each in taken(node.address, 2)] == [2, 3]
+        assert [each["object"]["n"] for each in orders_taken(node.address, 2)] == [2, 3]
 
 
 def test_a_node_keeps_its_id_and_counts_its_lives(tmp_path):

@@ -19,6 +19,16 @@ async def test_calls_run_in_one_thread_that_is_not_the_event_loop_s() -> None:
     await trio.to_thread.run_sync(found[0].join)
 
 
+async def test_without_a_call_there_is_no_thread() -> None:
+    def names() -> list[str]:
+        return [each.name for each in threading.enumerate()]
+
+    with StoreThread("not needed") as thread:
+        assert "not needed" not in names()
+        await thread.run(str.upper, "a")
+        assert "not needed" in names()
+
+
 async def test_what_a_call_raises_comes_out_and_the_next_one_works() -> None:
     def fail(what: str) -> None:
         raise OSError(what)

@@ -217,6 +217,21 @@ def push(node: NodeProcess, type_name: str, *values: object) -> None:
     trio.run(push_all)
 
 
+def orders_pushed(address: str, *arguments: str) -> list[str]:
+    """Push documents as orders by the command, with its options; the ids that it printed."""
+    done = trionode("push", "Order", *arguments, "--node", address)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def orders_taken(address: str, count: int) -> list[dict]:
+    """Take so many orders by the command."""
+    arguments = ["--node", address, "--count", str(count), "--timeout", "20"]
+    done = trionode("subscribe", "Order", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def define(node: NodeProcess, type_name: str, schema: str) -> None:
     """Define a type, without a process that does."""
 

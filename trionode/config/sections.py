@@ -22,12 +22,12 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 MESSAGE_HEADROOM_BYTES = 2 * MIB
+"""How much longer a message may be than the largest object: its columns and its details."""
 STREAM_PART = 2
 """Of what may wait unsent on a call, one part in so many may be payloads that are unsettled, so
 that what goes with them finds room as well."""
 WATCH_PART = 4
 """The same of copies for those who watch."""
-"""How much longer a message may be than the largest object: its columns and its details."""
 
 _ROUTING = RoutingOptions()
 _CONNECTION = ConnectionOptions()

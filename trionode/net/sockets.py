@@ -58,7 +58,7 @@ def prepare(stream: trio.SocketStream) -> None:
 def write_some(stream: trio.abc.Stream, data: bytes) -> int:
     """Write what the kernel takes of some bytes without waiting; how many it took.
 
-    None, where that cannot be done or the connection is broken: a write that waits tells.
+    0 where that cannot be done or the connection is broken: a write that waits tells which.
     """
     if os.name != "posix" or not isinstance(stream, trio.SocketStream):
         return 0

@@ -2,7 +2,8 @@
 
 A call into trio's own threads costs a commit at rest as much as its fsync: a limiter, a cache of
 threads and a copy of the context, and three passes of the event loop on the way back. This thread
-is kept, fed by a queue, and its task waits for a byte on a socket: one pass.
+is kept, fed by a queue, and its task waits for a byte on a socket: one pass. It begins with the
+first call: a node that keeps its objects in memory has none.
 """
 
 from __future__ import annotations
@@ -37,12 +38,10 @@ class StoreThread:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._result: Any = None
         self._error: BaseException | None = None
+        self._woken: socket.socket | None = None
+        """Readable once a call is done; None: there is no thread yet."""
 
     def __enter__(self) -> Self:
-        self._woken, self._waker = socket.socketpair()
-        self._woken.setblocking(False)
-        # A daemon: a process that is aborted waits for no disk.
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
         return self
 
     def __exit__(
@@ -51,26 +50,35 @@ class StoreThread:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._jobs.put(None)
-        self._woken.close()
+        if self._woken is not None:
+            self._jobs.put(None)
+            self._woken.close()
 
     async def run(self, call: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
         """What `call` returns or raises there.
 
         Not to be cancelled half-way, since the thread would go on, its outcome unknown.
         """
+        woken = self._woken or self._begin()
         self._jobs.put((call, argument))
         with trio.CancelScope(shield=True):
-            await trio.lowlevel.wait_readable(self._woken)
-        self._woken.recv(1)
+            await trio.lowlevel.wait_readable(woken)
+        woken.recv(1)
         result, error = self._result, self._error
         self._result = self._error = None
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]  # as `call` gave it
 
-    def _work(self) -> None:
-        with self._waker:
+    def _begin(self) -> socket.socket:
+        self._woken, waker = socket.socketpair()
+        self._woken.setblocking(False)
+        # A daemon: a process that is aborted waits for no disk.
+        threading.Thread(target=self._work, args=(waker,), name=self._name, daemon=True).start()
+        return self._woken
+
+    def _work(self, waker: socket.socket) -> None:
+        with waker:
             while (job := self._jobs.get()) is not None:
                 call, argument = job
                 try:
@@ -78,4 +86,4 @@ class StoreThread:
                 except BaseException as error:  # noqa: BLE001  # for the task to judge
                     self._error = error
                 del job, call, argument  # not to keep a batch alive until the next one
-                self._waker.send(b"\0")
+                waker.send(b"\0")
