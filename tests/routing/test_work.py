@@ -141,6 +141,20 @@ def test_a_delivery_and_its_settle_cost_the_same_beside_much() -> None:
         assert_no_dearer(settle, *pair)
 
 
+def test_a_settle_looks_at_no_more_waiting_types_than_have_credit() -> None:
+    big = Big()
+    names = tuple(f"T{number}" for number in range(100))
+    big.handle(events.ConsumerCame(1))
+    big.handle(events.Subscribed(1, 1, names, 1, 1 << 30))
+    for name in names:
+        big.push(3, name)
+    big.tick()
+    (leased,) = big.brain.context.subscriptions.streams[1].subscriptions[1].leases
+    big.handle(events.Settled(1, 1, "ack", [leased]))
+    assert list(big.brain.context.stale_plans) == ["T0"]
+    assert not big.brain.context.stale_grants, "no peer wishes for anything"
+
+
 def test_a_subscription_that_comes_and_goes_costs_the_same_beside_much(sizes) -> None:
     def come_and_go(big: Big) -> None:
         big.handle(events.ConsumerCame(7))
